@@ -1,0 +1,78 @@
+import { parseDuration } from '../common/duration.js';
+import { InvalidOptionsError } from '../errors.js';
+import { checkText, encodeJson } from '../event/data-codec.js';
+import type { EventEntity } from '../event/domain-event.js';
+import type { EventDefinition } from '../event/event-definition.js';
+import { newEventId } from '../event/event-id.js';
+import { checkSchema } from '../event/schema-check.js';
+import type { OutboxRecord } from '../store/event-store.js';
+import type { EmitOptions } from './emit.options.js';
+
+/**
+ * Checks an event completely (schema, JSON, sizes, texts) and makes the row to write. Touches no
+ * database: when it rejects, nothing was written.
+ */
+export async function toOutboxRecord(
+  definition: EventDefinition,
+  input: unknown,
+  options: EmitOptions,
+  defaults: { maxDataBytes: number; causationId?: string; correlationId?: string },
+): Promise<OutboxRecord> {
+  const { name } = definition;
+  const data = await checkSchema(definition, input);
+  const entity = options.entity ?? definition.entity?.(data);
+  const { actor, metadata } = options;
+  return {
+    eventId: newEventId(),
+    name,
+    version: definition.version,
+    category: definition.category,
+    data: encodeJson(name, 'data', data, defaults.maxDataBytes),
+    metadata:
+      metadata === undefined ? null : encodeJson(name, 'metadata', metadata, defaults.maxDataBytes),
+    headers: null,
+    key: text(name, 'key', options.key ?? definition.key?.(data)),
+    entityType: text(name, 'entity.type', entity?.type),
+    entityId: text(name, 'entity.id', entity?.id),
+    entityVersion: entityVersion(name, entity),
+    actorType: text(name, 'actor.type', actor?.type),
+    actorId: text(name, 'actor.id', actor?.id),
+    causationId: text(name, 'causationId', options.causationId ?? defaults.causationId),
+    correlationId: text(name, 'correlationId', options.correlationId ?? defaults.correlationId),
+    occurredAt: occurredAt(options.occurredAt),
+    delayMs: delayMs(options.delay),
+    idempotencyKey: text(name, 'idempotencyKey', options.idempotencyKey),
+  };
+}
+
+function text(eventName: string, field: string, value: string | undefined): string | null {
+  if (value === undefined) return null;
+  checkText(eventName, field, value);
+  return value;
+}
+
+function entityVersion(name: string, entity: EventEntity | undefined): number | null {
+  const version = entity?.version;
+  if (version === undefined) return null;
+  if (Number.isInteger(version) && version >= 0 && version <= 2_147_483_647) return version;
+  throw new InvalidOptionsError(
+    'emit.entity.version',
+    `of event "${name}" must be a whole number from 0, not ${String(version)}.`,
+  );
+}
+
+function occurredAt(value: Date | undefined): string | null {
+  if (value === undefined) return null;
+  if (value instanceof Date && !Number.isNaN(value.getTime())) return value.toISOString();
+  throw new InvalidOptionsError('emit.occurredAt', 'must be a valid Date.');
+}
+
+function delayMs(value: EmitOptions['delay']): number | null {
+  if (value === undefined) return null;
+  const ms = parseDuration(value);
+  if (ms !== undefined) return ms === 0 ? null : ms;
+  throw new InvalidOptionsError(
+    'emit.delay',
+    `must be milliseconds or a duration such as '30s', not ${JSON.stringify(value)}.`,
+  );
+}

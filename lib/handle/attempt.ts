@@ -1,0 +1,48 @@
+import { HandlerTimeoutError, UnrecoverableEventError } from '../errors.js';
+import type { HandlerDefinition } from './handler-definition.js';
+
+/** What follows from a failed attempt. */
+export type AfterFailure =
+  { readonly dead: true; readonly unrecoverable: boolean } | { readonly dead: false };
+
+/** The transition of the state machine for a failed attempt; decides, does nothing. */
+export function afterFailure(attempt: number, maxAttempts: number, error: unknown): AfterFailure {
+  const unrecoverable = error instanceof UnrecoverableEventError;
+  if (unrecoverable || attempt >= maxAttempts) return { dead: true, unrecoverable };
+  return { dead: false };
+}
+
+/**
+ * Runs `work` with a signal that aborts after the handler's timeout; rejects with the reason then,
+ * whether the work heeds the signal or not. Whatever is thrown (`null`, a string) rejects as it is.
+ *
+ * @param shutdown aborts the signal too, but does not reject: the work may still end well
+ */
+export async function runAttempt(
+  handler: Pick<HandlerDefinition, 'id' | 'timeoutMs'>,
+  shutdown: AbortSignal,
+  work: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const controller = new AbortController();
+  const onShutdown = () => controller.abort(shutdown.reason);
+  if (shutdown.aborted) onShutdown();
+  shutdown.addEventListener('abort', onShutdown, { once: true });
+  let timer: NodeJS.Timeout | undefined;
+  const timedOut = new Promise<never>((_resolve, reject) => {
+    if (handler.timeoutMs === 0) return;
+    timer = setTimeout(() => {
+      const error = new HandlerTimeoutError(handler.id, handler.timeoutMs);
+      controller.abort(error);
+      reject(error);
+    }, handler.timeoutMs);
+  });
+  const running = work(controller.signal);
+  // After a timeout nobody waits for it any more.
+  running.catch(() => undefined);
+  try {
+    await Promise.race([running, timedOut]);
+  } finally {
+    clearTimeout(timer);
+    shutdown.removeEventListener('abort', onShutdown);
+  }
+}

@@ -1,0 +1,62 @@
+import { Batcher } from '../common/batcher.js';
+import { pause } from '../common/time-limit.js';
+import type {
+  DeliveryRef,
+  DeliveryState,
+  EventStore,
+  FailedAttempt,
+} from '../store/event-store.js';
+
+/** Statements under way at once: the next batch gathers while they run. */
+const LIMITS = { maxItems: 500, concurrency: 2 };
+/** Waits before a mark that the database could not take is tried again, in ms. */
+const RETRY_DELAYS_MS = [50, 250, 1_000, 2_000];
+
+/**
+ * Reads and marks of deliveries, grouped: those of concurrent jobs share one statement and one
+ * commit. A mark is tried again for a few seconds while the database is out of reach, because the
+ * handler has run already.
+ */
+export class DeliveryMarks {
+  private readonly states: Batcher<DeliveryRef, DeliveryState | undefined>;
+  private readonly completions: Batcher<DeliveryRef, boolean>;
+  private readonly failures: Batcher<FailedAttempt, boolean>;
+
+  constructor(
+    private readonly store: EventStore,
+    rescueAfterMs: number,
+  ) {
+    this.states = new Batcher((refs) => store.deliveryStates(refs), LIMITS);
+    this.completions = new Batcher((refs) => this.persistently(() => store.complete(refs)), LIMITS);
+    this.failures = new Batcher(
+      (attempts) => this.persistently(() => store.fail(attempts, rescueAfterMs)),
+      LIMITS,
+    );
+  }
+
+  state(ref: DeliveryRef): Promise<DeliveryState | undefined> {
+    return this.states.add(ref);
+  }
+
+  /** False: it was not queued in this epoch any more. */
+  complete(ref: DeliveryRef): Promise<boolean> {
+    return this.completions.add(ref);
+  }
+
+  /** False: it was not queued in this epoch any more. */
+  fail(attempt: FailedAttempt): Promise<boolean> {
+    return this.failures.add(attempt);
+  }
+
+  private async persistently<T>(mark: () => Promise<T>): Promise<T> {
+    for (const delay of RETRY_DELAYS_MS) {
+      try {
+        return await mark();
+      } catch (error) {
+        if (!this.store.isInfrastructureError(error)) throw error;
+        await pause(delay);
+      }
+    }
+    return mark();
+  }
+}

@@ -1,0 +1,30 @@
+import type { EventEnvelope } from '../event/domain-event.js';
+import { deliveryIdempotencyKey } from '../event/event-id.js';
+import type { LoggedEvent } from '../store/event-store.js';
+
+/** The event as the handler gets it. */
+export function toDomainEvent(event: LoggedEvent, handlerId: string): EventEnvelope {
+  const { entityType, entityId, entityVersion, actorType, actorId } = event;
+  return {
+    eventId: event.eventId,
+    name: event.name,
+    version: event.version,
+    data: event.data,
+    key: event.key ?? undefined,
+    entity:
+      entityType === null || entityId === null
+        ? undefined
+        : {
+            type: entityType,
+            id: entityId,
+            ...(entityVersion !== null && { version: entityVersion }),
+          },
+    actor: actorType === null || actorId === null ? undefined : { type: actorType, id: actorId },
+    metadata: event.metadata ?? {},
+    occurredAt: new Date(event.occurredAt),
+    position: event.position,
+    idempotencyKey: deliveryIdempotencyKey(event.eventId, handlerId),
+    causationId: event.causationId ?? undefined,
+    correlationId: event.correlationId ?? undefined,
+  };
+}

@@ -1,0 +1,101 @@
+import { deliveryIdempotencyKey } from '../event/event-id.js';
+import type {
+  DeliveryRecord,
+  DeliveryStatus,
+  EventRecord,
+  EventStore,
+} from '../store/event-store.js';
+
+/** A delivery of a logged event. */
+export interface DeliveryInfo {
+  readonly handler: string;
+  readonly status: DeliveryStatus;
+  /** Attempts made so far, the successful one included. */
+  readonly attempts: number;
+  readonly maxAttempts: number;
+  readonly lastError: string | undefined;
+  readonly idempotencyKey: string;
+  readonly queuedAt: Date;
+  readonly lastAttemptAt: Date | undefined;
+  readonly completedAt: Date | undefined;
+  readonly deadAt: Date | undefined;
+}
+
+/** An event as saved, with what became of it. */
+export interface EventHistory {
+  readonly eventId: string;
+  /** Undefined while it waits in the outbox. */
+  readonly position: number | undefined;
+  readonly name: string;
+  readonly version: number;
+  readonly data: unknown;
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly causationId: string | undefined;
+  readonly correlationId: string | undefined;
+  readonly occurredAt: Date;
+  /** One per handler that took the event when it was relayed. */
+  readonly deliveries: readonly DeliveryInfo[];
+}
+
+const DEFAULT_LIMIT = 100;
+const MAX_LIMIT = 1_000;
+
+/** Reads saved events and what became of them. Inject it for timelines and support pages. */
+export class EventLog {
+  constructor(private readonly store: EventStore) {}
+
+  /**
+   * The events about one thing (their definition's `entity`), oldest first; those not relayed yet
+   * come last, without a position.
+   *
+   * @param options.limit at most this many, 1 to 1,000; default 100
+   */
+  async ofEntity(
+    type: string,
+    id: string,
+    options: { limit?: number } = {},
+  ): Promise<EventHistory[]> {
+    const limit = Math.min(Math.max(1, options.limit ?? DEFAULT_LIMIT), MAX_LIMIT);
+    return (await this.store.eventsOfEntity(type, id, limit)).map(toHistory);
+  }
+
+  /** One event, or `undefined` if there is none with this id in the namespace. */
+  async get(eventId: string): Promise<EventHistory | undefined> {
+    const record = await this.store.eventById(eventId);
+    return record === undefined ? undefined : toHistory(record);
+  }
+}
+
+function toHistory(record: EventRecord): EventHistory {
+  return {
+    eventId: record.eventId,
+    position: record.position ?? undefined,
+    name: record.name,
+    version: record.version,
+    data: record.data,
+    metadata: record.metadata ?? {},
+    causationId: record.causationId ?? undefined,
+    correlationId: record.correlationId ?? undefined,
+    occurredAt: new Date(record.occurredAt),
+    deliveries: record.deliveries.map((delivery) => toInfo(delivery, record.eventId)),
+  };
+}
+
+function toInfo(delivery: DeliveryRecord, eventId: string): DeliveryInfo {
+  return {
+    handler: delivery.handler,
+    status: delivery.status,
+    attempts: delivery.attempts,
+    maxAttempts: delivery.maxAttempts,
+    lastError: delivery.lastError ?? undefined,
+    idempotencyKey: deliveryIdempotencyKey(eventId, delivery.handler),
+    queuedAt: new Date(delivery.queuedAt),
+    lastAttemptAt: date(delivery.lastAttemptAt),
+    completedAt: date(delivery.completedAt),
+    deadAt: date(delivery.deadAt),
+  };
+}
+
+function date(iso: string | null): Date | undefined {
+  return iso === null ? undefined : new Date(iso);
+}

@@ -1,0 +1,89 @@
+import { channel } from 'node:diagnostics_channel';
+
+/** What is known of a delivery when something happens to it. Never holds event data. */
+export interface DeliverySignal {
+  readonly eventId: string | undefined;
+  readonly event: string | undefined;
+  readonly handler: string;
+  readonly position: number;
+}
+
+/**
+ * The catalogue of signals: each is published once, synchronously, at the place where the thing
+ * happens. Logs and tests subscribe to them.
+ */
+export interface SignalCatalogue {
+  /** An event was written to the outbox (its transaction may still roll back). */
+  'event.emitted': { eventId: string; name: string; version: number; duplicate: boolean };
+  /** A relay transaction has committed; its jobs are not pushed yet. */
+  'relay.moved': { events: number; deliveries: number; lastPosition: number };
+  /** The jobs of a relay transaction are in the queue. */
+  'relay.pushed': { deliveries: number };
+  /** A relay pass failed; it is repeated. */
+  'relay.failed': { error: unknown; retryInMs: number };
+  /** The first relay pass that works again after failures. */
+  'relay.recovered': { failures: number };
+  /** Deliveries whose job might be lost were pushed again. */
+  'rescue.pushed': { deliveries: number };
+  'rescue.failed': { error: unknown };
+  /** The queue can't be reached any more, or not yet. Once per outage. */
+  'queue.unavailable': { target: string; error: unknown };
+  'queue.available': { target: string };
+  /** BullMQ reported an error that is not an outage. */
+  'queue.error': { queue: string; error: unknown };
+  'delivery.started': DeliverySignal & { attempt: number; maxAttempts: number };
+  'delivery.completed': DeliverySignal & { attempt: number; durationMs: number };
+  /** An attempt failed; there will be another one. */
+  'delivery.failed': DeliverySignal & {
+    attempt: number;
+    maxAttempts: number;
+    retryInMs: number;
+    error: unknown;
+  };
+  /** The delivery became a dead letter. */
+  'delivery.dead': DeliverySignal & {
+    attempt: number;
+    maxAttempts: number;
+    unrecoverable: boolean;
+    error: unknown;
+  };
+  /** A repeated job found its delivery done, or in another epoch: nothing was run. */
+  'delivery.skipped': DeliverySignal & { reason: string };
+  /** Not the event's fault (database out of reach, shutdown): tried again, costs no attempt. */
+  'delivery.postponed': DeliverySignal & { retryInMs: number; error: unknown };
+  /** This process has no such handler: left for a process that has it, costs no attempt. */
+  'delivery.parked': DeliverySignal & { queue: string; retryInMs: number };
+  /** A backoff function threw or returned no duration; the default backoff was used. */
+  'backoff.invalid': { handler: string; error: unknown };
+}
+
+export type SignalName = keyof SignalCatalogue;
+type Listener<Name extends SignalName> = (message: SignalCatalogue[Name]) => void;
+
+/**
+ * Publishes signals to this app's listeners, and on `node:diagnostics_channel` as
+ * `nestjs-durable-events:<name>` with the namespace added.
+ */
+export class Signals {
+  private readonly listeners = new Map<SignalName, Set<Listener<never>>>();
+
+  constructor(private readonly namespace: string) {}
+
+  /** Listens until the returned function is called. Listeners must be quick and not throw. */
+  on<Name extends SignalName>(name: Name, listener: Listener<Name>): () => void {
+    const listeners = this.listeners.get(name) ?? new Set();
+    listeners.add(listener);
+    this.listeners.set(name, listeners);
+    return () => listeners.delete(listener);
+  }
+
+  publish<Name extends SignalName>(name: Name, message: SignalCatalogue[Name]): void {
+    for (const listener of this.listeners.get(name) ?? []) {
+      (listener as Listener<Name>)(message);
+    }
+    const diagnostics = channel(`nestjs-durable-events:${name}`);
+    if (diagnostics.hasSubscribers) {
+      diagnostics.publish({ namespace: this.namespace, ...message });
+    }
+  }
+}

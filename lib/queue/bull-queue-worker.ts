@@ -1,0 +1,92 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { pause, withTimeLimit } from '../common/time-limit.js';
+import type { BullBackend, BullWorker } from './bull-backend.js';
+import { RetryJob, type ProcessJob, type QueueWorker, type WorkOptions } from './event-queue.js';
+import type { QueueHealth } from './queue-health.js';
+
+const READY_LIMIT_MS = 10_000;
+const RECONNECT_MS = 1_000;
+const FORCE_LIMIT_MS = 1_000;
+/** When BullMQ asks for a delay after an error that is not ours. */
+const UNEXPECTED_RETRY_MS = 5_000;
+
+/**
+ * A BullMQ worker that starts as soon as its backend can be reached: a worker made during an outage
+ * remembers its failed start for ever (D14), so none is made before.
+ */
+export class BullQueueWorker implements QueueWorker {
+  private readonly stopping = new AbortController();
+  private readonly started: Promise<void>;
+  private worker: BullWorker | undefined;
+
+  constructor(
+    private readonly backend: BullBackend,
+    private readonly health: QueueHealth,
+    private readonly name: string,
+    private readonly options: WorkOptions,
+    private readonly process: ProcessJob,
+  ) {
+    // Its own context, so that no handler inherits one from whoever started the app.
+    this.started = AsyncLocalStorage.snapshot()(() => this.start());
+  }
+
+  async close(limitMs: number): Promise<void> {
+    this.stopping.abort();
+    await this.started;
+    const { worker } = this;
+    if (worker === undefined) return;
+    await withTimeLimit(worker.close(), limitMs, () => new Error('close timed out')).catch(() =>
+      this.force(worker),
+    );
+  }
+
+  /** Jobs that still run keep their lock until it expires; another worker then takes them. */
+  private async force(worker: BullWorker): Promise<void> {
+    const forced = worker.close(true).then(() => worker.disconnect());
+    await withTimeLimit(forced, FORCE_LIMIT_MS, () => new Error('close timed out')).catch(
+      () => undefined, // The backend drops the connections next.
+    );
+  }
+
+  private async start(): Promise<void> {
+    while (!this.stopping.signal.aborted) {
+      let worker: BullWorker | undefined;
+      try {
+        await this.backend.connect();
+        worker = this.create();
+        const ready = worker.waitUntilReady();
+        await withTimeLimit(ready, READY_LIMIT_MS, () => new Error('worker start timed out'));
+        this.health.up();
+        this.worker = worker;
+        worker.run().catch((error: unknown) => this.health.report(this.options.queue, error));
+        return;
+      } catch (error) {
+        this.health.down(error);
+        if (worker !== undefined) await this.force(worker);
+        await pause(RECONNECT_MS, this.stopping.signal);
+      }
+    }
+  }
+
+  private create(): BullWorker {
+    const { concurrency, limiter, lockDurationMs, pollIntervalMs, queue } = this.options;
+    const worker = this.backend.createWorker(this.name, ({ data }) => this.process(data), {
+      autorun: false,
+      concurrency,
+      ...(limiter !== undefined && { limiter }),
+      lockDuration: lockDurationMs,
+      stalledInterval: lockDurationMs,
+      // A stalled job is run again, always: the database knows whether it is done.
+      maxStalledCount: 2_147_483_647,
+      drainDelay: pollIntervalMs / 1_000,
+      runRetryDelay: RECONNECT_MS,
+      settings: {
+        backoffStrategy: (_attempts, _type, error) =>
+          error instanceof RetryJob ? error.delayMs : UNEXPECTED_RETRY_MS,
+      },
+    });
+    worker.on('error', (error) => this.health.report(queue, error));
+    worker.on('active', () => this.health.up());
+    return worker;
+  }
+}

@@ -1,0 +1,26 @@
+import { runMigrations } from 'bullmq';
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { BULLMQ_SCHEMA } from './queue-schema.js';
+
+/**
+ * Migration for the `migrations` of your DataSource, where the queue is BullMQ on that PostgreSQL:
+ * creates BullMQ's tables in the schema `bullmq`.
+ *
+ * BullMQ migrates in a transaction of its own, so this uses a connection of its own. It can be run
+ * twice. `down` leaves the tables: other queues of the application may be in them.
+ */
+export class CreateEventQueue1763683200001 implements MigrationInterface {
+  readonly name = 'CreateEventQueue1763683200001';
+
+  async up({ dataSource }: QueryRunner): Promise<void> {
+    const runner = dataSource.createQueryRunner('master');
+    try {
+      const client = (await runner.connect()) as Parameters<typeof runMigrations>[0];
+      await runMigrations(client, BULLMQ_SCHEMA);
+    } finally {
+      await runner.release();
+    }
+  }
+
+  async down(): Promise<void> {}
+}

@@ -1,0 +1,71 @@
+import { jobPriorities, toJob } from '../queue/delivery-job.js';
+import type { DeliveryJob, EventQueue } from '../queue/event-queue.js';
+import type { RegisteredHandler, RelayedBatch, RescuedDelivery } from '../store/event-store.js';
+
+/** Makes jobs of deliveries and pushes them to the queue. */
+export class DeliveryPusher {
+  constructor(
+    private readonly queue: EventQueue,
+    private readonly settings: { namespace: string; maxInlineBytes: number },
+  ) {}
+
+  ready(): Promise<void> {
+    return this.queue.ready();
+  }
+
+  push(jobs: readonly DeliveryJob[]): Promise<void> {
+    return this.queue.push(jobs);
+  }
+
+  /** One job per event and subscribed handler: the same fan-out the relay transaction stored. */
+  jobsOf({ events, handlers }: RelayedBatch): DeliveryJob[] {
+    const subscribers = new Map<string, RegisteredHandler[]>();
+    for (const handler of handlers) {
+      for (const name of new Set(handler.events)) {
+        subscribers.set(name, [...(subscribers.get(name) ?? []), handler]);
+      }
+    }
+    const targets = this.targets(handlers);
+    return events.flatMap((event) =>
+      (subscribers.get(event.name) ?? []).map(({ id }) =>
+        this.job({ position: event.position, handler: id, epoch: 0, event }, targets),
+      ),
+    );
+  }
+
+  /** Jobs of overdue deliveries; those of handlers nobody has any more are left out. */
+  rescueJobs(
+    deliveries: readonly RescuedDelivery[],
+    handlers: readonly RegisteredHandler[],
+  ): DeliveryJob[] {
+    const targets = this.targets(handlers);
+    return deliveries
+      .filter(({ handler }) => targets.has(handler))
+      .map((delivery) => this.job(delivery, targets));
+  }
+
+  private job(delivery: RescuedDelivery, targets: Targets): DeliveryJob {
+    const { namespace, maxInlineBytes } = this.settings;
+    const { event, ...ref } = delivery;
+    const target = targets.get(delivery.handler) as Target;
+    return toJob(namespace, ref, event, target, maxInlineBytes);
+  }
+
+  /** Handler id or alias → where its jobs go. */
+  private targets(handlers: readonly RegisteredHandler[]): Targets {
+    const priorities = jobPriorities(handlers);
+    const targets: Targets = new Map();
+    for (const { id, aliases, queue } of handlers) {
+      for (const name of [id, ...aliases]) {
+        targets.set(name, { queue, priority: priorities.get(id) });
+      }
+    }
+    return targets;
+  }
+}
+
+interface Target {
+  readonly queue: string;
+  readonly priority: number | undefined;
+}
+type Targets = Map<string, Target>;

@@ -1,0 +1,131 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { pause } from '../common/time-limit.js';
+import type { Signals } from '../observability/signals.js';
+import type { DeliveryJob } from '../queue/event-queue.js';
+import type { EventStore, RelayLimits } from '../store/event-store.js';
+import type { DeliveryPusher } from './delivery-pusher.js';
+
+/** How soon to look again when another relay holds the lock, in ms; up to twice that by chance. */
+const BUSY_MS = 20;
+const FIRST_RETRY_MS = 250;
+const MAX_RETRY_MS = 30_000;
+
+/** What one pass did. */
+export type PassResult = 'idle' | 'busy' | 'moved' | 'full';
+
+/**
+ * Moves events from the outbox to the log and hands their deliveries to the queue.
+ *
+ * A pass is one short transaction, then, outside any, a push of its jobs. While a push fails, its
+ * jobs are kept and no further events are claimed: the backlog stays in the outbox. If the process
+ * ends in between, the rescue pushes what the transaction stored.
+ *
+ * One loop, no overlap; `wake` is a hint, the poll timer makes sure.
+ */
+export class Relay {
+  private readonly stopping = new AbortController();
+  private running: Promise<void> | undefined;
+  private woken = false;
+  private wakeUp: () => void = () => undefined;
+  /** Jobs of the last transaction that are not in the queue yet. */
+  private unpushed: readonly DeliveryJob[] = [];
+  private failures = 0;
+
+  constructor(
+    private readonly store: EventStore,
+    private readonly pusher: DeliveryPusher,
+    private readonly signals: Signals,
+    private readonly limits: RelayLimits,
+  ) {}
+
+  start(): void {
+    // Its own context: a wake-up must not bring along the transaction it came from.
+    this.running ??= AsyncLocalStorage.snapshot()(() => this.loop());
+  }
+
+  /** Ends after the pass under way. Idempotent. */
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    this.wakeUp();
+    await this.running;
+  }
+
+  /** Something may be due: look now rather than at the next poll. Cheap, and coalesced. */
+  wake(): void {
+    this.woken = true;
+    this.wakeUp();
+  }
+
+  /** One pass; what fails rejects, and is repeated by the next one. */
+  async runOnce(): Promise<PassResult> {
+    await this.pushUnpushed();
+    if (!(await this.store.hasDue())) return 'idle';
+    // While the queue is down, events stay in the outbox rather than in this process's memory.
+    await this.pusher.ready();
+    const batch = await this.store.relay(this.limits);
+    if (batch === 'busy') return 'busy';
+    const last = batch.events.at(-1);
+    if (last === undefined) return 'idle';
+    this.unpushed = this.pusher.jobsOf(batch);
+    this.signals.publish('relay.moved', {
+      events: batch.events.length,
+      deliveries: this.unpushed.length,
+      lastPosition: last.position,
+    });
+    await this.pushUnpushed();
+    return batch.full ? 'full' : 'moved';
+  }
+
+  private async pushUnpushed(): Promise<void> {
+    if (this.unpushed.length === 0) return;
+    await this.pusher.push(this.unpushed);
+    const deliveries = this.unpushed.length;
+    this.unpushed = [];
+    this.signals.publish('relay.pushed', { deliveries });
+  }
+
+  private async loop(): Promise<void> {
+    while (!this.stopping.signal.aborted) {
+      this.woken = false;
+      const result = await this.guardedPass();
+      if (result === 'full') continue;
+      if (result === 'busy') await pause(BUSY_MS * (1 + Math.random()), this.stopping.signal);
+      else if (result === 'failed') await this.backOff();
+      else await this.untilWoken();
+    }
+  }
+
+  private async guardedPass(): Promise<PassResult | 'failed'> {
+    try {
+      const result = await this.runOnce();
+      if (this.failures > 0) this.signals.publish('relay.recovered', { failures: this.failures });
+      this.failures = 0;
+      return result;
+    } catch (error) {
+      const retryInMs = retryDelay(this.failures++);
+      this.signals.publish('relay.failed', { error, retryInMs });
+      this.nextRetryMs = retryInMs;
+      return 'failed';
+    }
+  }
+
+  private nextRetryMs = 0;
+
+  /** Wake-ups don't shorten this: during an outage every commit would start a futile pass. */
+  private backOff(): Promise<void> {
+    return pause(this.nextRetryMs, this.stopping.signal);
+  }
+
+  private async untilWoken(): Promise<void> {
+    if (this.woken || this.stopping.signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      this.wakeUp = resolve;
+    });
+  }
+}
+
+/** Exponential, with half of it left to chance. */
+function retryDelay(failures: number): number {
+  const full = Math.min(FIRST_RETRY_MS * 2 ** failures, MAX_RETRY_MS);
+  return Math.round(full * (0.5 + Math.random() / 2));
+}

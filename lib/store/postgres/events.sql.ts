@@ -1,0 +1,115 @@
+import type { EventCategory } from '../../event/event-definition.js';
+import type { LoggedEvent } from '../event-store.js';
+import type { Statement } from '../statement.js';
+import type { Tables } from '../tables.js';
+
+/** ISO 8601 in UTC, whatever the session's time zone or the driver's parsers are. */
+export function isoUtc(column: string): string {
+  return `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+}
+
+/**
+ * The columns of an event, as text where a driver's parser could change them (an application may
+ * have replaced pg's parsers for jsonb, bigint or timestamptz).
+ */
+export function eventColumns(table: string): string {
+  return `${table}.event_id::text AS event_id, ${table}.name, ${table}.version::text AS version,
+    ${table}.category, ${table}.data::text AS data, ${table}.metadata::text AS metadata, ${table}.key,
+    ${table}.entity_type, ${table}.entity_id, ${table}.entity_version::text AS entity_version,
+    ${table}.actor_type, ${table}.actor_id, ${table}.causation_id, ${table}.correlation_id,
+    ${isoUtc(`${table}.occurred_at`)} AS occurred_at`;
+}
+
+export interface EventRow {
+  readonly position: string | null;
+  readonly event_id: string;
+  readonly name: string;
+  readonly version: string;
+  readonly category: EventCategory;
+  readonly data: string;
+  readonly metadata: string | null;
+  readonly key: string | null;
+  readonly entity_type: string | null;
+  readonly entity_id: string | null;
+  readonly entity_version: string | null;
+  readonly actor_type: string | null;
+  readonly actor_id: string | null;
+  readonly causation_id: string | null;
+  readonly correlation_id: string | null;
+  readonly occurred_at: string;
+}
+
+export function toLoggedEvent(row: EventRow): LoggedEvent {
+  return {
+    position: Number(row.position),
+    eventId: row.event_id,
+    name: row.name,
+    version: Number(row.version),
+    category: row.category,
+    data: JSON.parse(row.data) as unknown,
+    metadata: row.metadata === null ? null : (JSON.parse(row.metadata) as Record<string, unknown>),
+    key: row.key,
+    entityType: row.entity_type,
+    entityId: row.entity_id,
+    entityVersion: row.entity_version === null ? null : Number(row.entity_version),
+    actorType: row.actor_type,
+    actorId: row.actor_id,
+    causationId: row.causation_id,
+    correlationId: row.correlation_id,
+    occurredAt: row.occurred_at,
+  };
+}
+
+export function readEvents(
+  tables: Tables,
+  namespace: string,
+  positions: readonly number[],
+): Statement {
+  return {
+    text: `SELECT log.position::text AS position, ${eventColumns('log')} FROM ${tables.log} AS log
+      WHERE log.namespace = $1 AND log.position = ANY($2::bigint[])`,
+    values: [namespace, positions],
+  };
+}
+
+const DELIVERIES = (tables: Tables) => `(
+  SELECT coalesce(json_agg(json_build_object(
+    'handler', d.handler, 'status', d.status, 'attempts', d.attempts, 'maxAttempts', d.max_attempts,
+    'lastError', d.last_error, 'queuedAt', ${isoUtc('d.queued_at')},
+    'lastAttemptAt', ${isoUtc('d.last_attempt_at')}, 'completedAt', ${isoUtc('d.completed_at')},
+    'deadAt', ${isoUtc('d.dead_at')}) ORDER BY d.handler), '[]')::text
+  FROM ${tables.deliveries} AS d
+  WHERE d.namespace = log.namespace AND d.position = log.position)`;
+
+/** Events about one entity with their deliveries; what waits in the outbox comes last. */
+export function eventsOfEntity(
+  tables: Tables,
+  namespace: string,
+  type: string,
+  id: string,
+  limit: number,
+): Statement {
+  return {
+    text: `(SELECT log.position::text AS position, ${eventColumns('log')}, ${DELIVERIES(tables)} AS deliveries
+        FROM ${tables.log} AS log
+        WHERE log.namespace = $1 AND log.entity_type = $2 AND log.entity_id = $3
+        ORDER BY log.position LIMIT $4)
+      UNION ALL
+      (SELECT NULL AS position, ${eventColumns('box')}, '[]' AS deliveries
+        FROM ${tables.outbox} AS box
+        WHERE box.namespace = $1 AND box.entity_type = $2 AND box.entity_id = $3
+        ORDER BY box.seq LIMIT $4)`,
+    values: [namespace, type, id, limit],
+  };
+}
+
+export function eventById(tables: Tables, namespace: string, eventId: string): Statement {
+  return {
+    text: `SELECT log.position::text AS position, ${eventColumns('log')}, ${DELIVERIES(tables)} AS deliveries
+        FROM ${tables.log} AS log WHERE log.namespace = $1 AND log.event_id = $2
+      UNION ALL
+      SELECT NULL AS position, ${eventColumns('box')}, '[]' AS deliveries
+        FROM ${tables.outbox} AS box WHERE box.namespace = $1 AND box.event_id = $2`,
+    values: [namespace, eventId],
+  };
+}

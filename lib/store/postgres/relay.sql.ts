@@ -1,0 +1,131 @@
+import type { RegisteredHandler } from '../event-store.js';
+import type { Statement } from '../statement.js';
+import type { Tables } from '../tables.js';
+import { eventColumns } from './events.sql.js';
+import { selectHandlersAsJson } from './handlers.sql.js';
+
+/** A relay transaction that hangs must not hold the namespace's lock for long. */
+const STATEMENT_TIMEOUT = '30s';
+/** Ends the session of a relay process that was stopped in the middle of its transaction (C9). */
+const IDLE_TIMEOUT = '10s';
+
+/** Whether anything is due; reads at most one row of each index. */
+export function hasDue(tables: Tables, namespace: string): Statement {
+  return {
+    text: `SELECT EXISTS (SELECT FROM ${tables.outbox} WHERE namespace = $1 AND scheduled_at IS NULL)
+      OR EXISTS (SELECT FROM ${tables.outbox} WHERE namespace = $1 AND scheduled_at <= clock_timestamp())
+      AS due`,
+    values: [namespace],
+  };
+}
+
+export function ensureRelayRow(tables: Tables, namespace: string): Statement {
+  return {
+    text: `INSERT INTO ${tables.relay} (namespace, last_position) VALUES ($1, 0)
+      ON CONFLICT (namespace) DO NOTHING`,
+    values: [namespace],
+  };
+}
+
+/**
+ * The lock that makes positions gap-free and visible in order: one relay at a time per namespace,
+ * until commit. No row: another relay has it. Also reads the handlers and limits the transaction.
+ */
+export function lockRelay(tables: Tables, namespace: string): Statement {
+  return {
+    text: `SELECT last_position::text AS last_position,
+        ${selectHandlersAsJson(tables)} AS handlers,
+        set_config('statement_timeout', $2, true) AS statement_timeout,
+        set_config('idle_in_transaction_session_timeout', $3, true) AS idle_timeout
+      FROM ${tables.relay} AS relay WHERE namespace = $1 FOR UPDATE SKIP LOCKED`,
+    values: [namespace, STATEMENT_TIMEOUT, IDLE_TIMEOUT],
+  };
+}
+
+/**
+ * Moves due outbox rows to the log and makes their deliveries: one statement, so rows cross the
+ * wire once. It must come after {@link lockRelay} as a statement of its own: under READ COMMITTED
+ * its snapshot then holds everything the previous relay committed.
+ */
+export function moveBatch(
+  tables: Tables,
+  namespace: string,
+  lastPosition: string,
+  handlers: readonly RegisteredHandler[],
+  limits: { batchSize: number; rescueAfterMs: number },
+): Statement {
+  const subscriptions = handlers.flatMap((handler) =>
+    [...new Set(handler.events)].map((event) => ({ event, handler })),
+  );
+  return {
+    text: `WITH due AS (
+        (SELECT seq FROM ${tables.outbox}
+          WHERE namespace = $1 AND scheduled_at IS NULL ORDER BY seq LIMIT $2)
+        UNION ALL
+        (SELECT seq FROM ${tables.outbox}
+          WHERE namespace = $1 AND scheduled_at <= clock_timestamp() ORDER BY scheduled_at LIMIT $2)
+      ), taken AS (
+        DELETE FROM ${tables.outbox} AS box USING due WHERE box.seq = due.seq RETURNING box.*
+      ), numbered AS (
+        SELECT taken.*, $3::bigint + row_number() OVER (ORDER BY seq) AS position FROM taken
+      ), logged AS (
+        INSERT INTO ${tables.log} (position, namespace, event_id, name, version, category, data,
+          metadata, headers, key, entity_type, entity_id, entity_version, actor_type, actor_id,
+          causation_id, correlation_id, occurred_at, relayed_at)
+        SELECT position, namespace, event_id, name, version, category, data,
+          metadata, headers, key, entity_type, entity_id, entity_version, actor_type, actor_id,
+          causation_id, correlation_id, occurred_at, clock_timestamp() FROM numbered
+      ), delivered AS (
+        INSERT INTO ${tables.deliveries} (namespace, position, handler, status, epoch, attempts,
+          max_attempts, queued_at, rescue_at)
+        SELECT namespace, position, subscription.handler, 'queued', 0, 0, subscription.max_attempts,
+          clock_timestamp(), clock_timestamp() + $4::double precision * interval '1 millisecond'
+        FROM numbered JOIN unnest($5::text[], $6::text[], $7::integer[])
+          AS subscription(event, handler, max_attempts) ON subscription.event = numbered.name
+      ), advanced AS (
+        UPDATE ${tables.relay} SET last_position = $3::bigint + (SELECT count(*) FROM numbered)
+        WHERE namespace = $1 AND EXISTS (SELECT FROM numbered)
+      )
+      SELECT position::text AS position, ${eventColumns('numbered')} FROM numbered
+      ORDER BY numbered.position`,
+    values: [
+      namespace,
+      limits.batchSize,
+      lastPosition,
+      limits.rescueAfterMs,
+      subscriptions.map(({ event }) => event),
+      subscriptions.map(({ handler }) => handler.id),
+      subscriptions.map(({ handler }) => handler.maxAttempts),
+    ],
+  };
+}
+
+/**
+ * Queued deliveries that should be done by now, postponed in the same statement: by as long as
+ * they have waited already, so that a long healthy backlog is looked at ever more seldom (at most
+ * an hour). Rows that another rescue has in its hands are skipped.
+ */
+export function takeOverdue(
+  tables: Tables,
+  namespace: string,
+  limits: { batchSize: number; rescueAfterMs: number },
+): Statement {
+  return {
+    text: `WITH overdue AS (
+        SELECT position, handler FROM ${tables.deliveries}
+        WHERE namespace = $1 AND status = 'queued' AND rescue_at <= clock_timestamp()
+        ORDER BY rescue_at LIMIT $2 FOR UPDATE SKIP LOCKED
+      ), taken AS (
+        UPDATE ${tables.deliveries} AS d SET rescue_at = clock_timestamp() + least(
+          greatest($3::double precision * interval '1 millisecond', clock_timestamp() - d.queued_at),
+          interval '1 hour')
+        FROM overdue
+        WHERE d.namespace = $1 AND d.position = overdue.position AND d.handler = overdue.handler
+        RETURNING d.position, d.handler, d.epoch
+      )
+      SELECT taken.position::text AS position, taken.handler, taken.epoch::text AS epoch,
+        ${eventColumns('log')}
+      FROM taken JOIN ${tables.log} AS log ON log.namespace = $1 AND log.position = taken.position`,
+    values: [namespace, limits.batchSize, limits.rescueAfterMs],
+  };
+}

@@ -1,0 +1,89 @@
+import type { Tables } from '../tables.js';
+
+/** The statements of schema version 1, in order. */
+export function createTables(tables: Tables): string[] {
+  const index = (name: string) => `"${tables.prefix}${name}"`;
+  const eventColumns = `
+      namespace text NOT NULL,
+      event_id uuid NOT NULL,
+      name text NOT NULL,
+      version integer NOT NULL,
+      category text NOT NULL,
+      data jsonb NOT NULL,
+      metadata jsonb,
+      headers jsonb,
+      key text,
+      entity_type text,
+      entity_id text,
+      entity_version integer,
+      actor_type text,
+      actor_id text,
+      causation_id text,
+      correlation_id text,
+      occurred_at timestamptz NOT NULL`;
+  return [
+    // Small and hot: vacuum it early, rows only come and go.
+    `CREATE TABLE ${tables.outbox} (
+      seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,${eventColumns},
+      scheduled_at timestamptz
+    ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000)`,
+    `CREATE INDEX ${index('outbox_due')} ON ${tables.outbox} (namespace, seq) WHERE scheduled_at IS NULL`,
+    `CREATE INDEX ${index('outbox_scheduled')} ON ${tables.outbox} (namespace, scheduled_at) WHERE scheduled_at IS NOT NULL`,
+    `CREATE TABLE ${tables.log} (
+      position bigint NOT NULL,${eventColumns},
+      relayed_at timestamptz NOT NULL,
+      PRIMARY KEY (namespace, position),
+      CONSTRAINT ${index('log_event_id')} UNIQUE (event_id)
+    )`,
+    `CREATE INDEX ${index('log_entity')} ON ${tables.log} (namespace, entity_type, entity_id, position)`,
+    // Rows change a few times: room in each page keeps updates off the indexes (HOT).
+    `CREATE TABLE ${tables.deliveries} (
+      namespace text NOT NULL,
+      position bigint NOT NULL,
+      handler text NOT NULL,
+      status text NOT NULL CHECK (status IN ('queued', 'completed', 'dead', 'discarded')),
+      epoch integer NOT NULL,
+      attempts integer NOT NULL,
+      max_attempts integer NOT NULL,
+      last_error text,
+      last_attempt_at timestamptz,
+      queued_at timestamptz NOT NULL,
+      rescue_at timestamptz,
+      completed_at timestamptz,
+      dead_at timestamptz,
+      PRIMARY KEY (namespace, position, handler)
+    ) WITH (fillfactor = 80)`,
+    `CREATE INDEX ${index('deliveries_queued')} ON ${tables.deliveries} (namespace, rescue_at) WHERE status = 'queued'`,
+    `CREATE INDEX ${index('deliveries_dead')} ON ${tables.deliveries} (namespace, dead_at) WHERE status = 'dead'`,
+    `CREATE TABLE ${tables.handlers} (
+      namespace text NOT NULL,
+      id text NOT NULL,
+      events jsonb NOT NULL,
+      queue text NOT NULL,
+      options jsonb NOT NULL,
+      first_seen_at timestamptz NOT NULL,
+      last_seen_at timestamptz NOT NULL,
+      retired_at timestamptz,
+      PRIMARY KEY (namespace, id)
+    )`,
+    `CREATE TABLE ${tables.relay} (
+      namespace text PRIMARY KEY,
+      last_position bigint NOT NULL,
+      queue_generation text
+    )`,
+    `CREATE TABLE ${tables.idempotency} (
+      namespace text NOT NULL,
+      key text NOT NULL,
+      event_id uuid NOT NULL,
+      created_at timestamptz NOT NULL,
+      PRIMARY KEY (namespace, key)
+    )`,
+  ];
+}
+
+export function dropTables(tables: Tables): string[] {
+  const { idempotency, relay, handlers, deliveries, log, outbox } = tables;
+  return [idempotency, relay, handlers, deliveries, log, outbox].map(
+    (table) => `DROP TABLE IF EXISTS ${table}`,
+  );
+}
