@@ -1,11 +1,13 @@
 import {
   Logger,
   type OnApplicationBootstrap,
+  type OnApplicationShutdown,
   type OnModuleDestroy,
   type OnModuleInit,
 } from '@nestjs/common';
 import type { SchedulerRegistry } from '@nestjs/schedule';
-import type { ActiveTransaction } from './emit/active-transaction.js';
+import { settleWithin } from './common/time-limit.js';
+import { EventsSchemaOutdatedError } from './errors.js';
 import { toRegistered } from './handle/handler-definition.js';
 import type { HandlerDirectory } from './handle/handler-directory.js';
 import type { HandlersExplorer } from './handle/handlers.explorer.js';
@@ -19,11 +21,13 @@ import type { EventStore } from './store/event-store.js';
 /** How often a process says that its handlers are still there. */
 const HANDLERS_SEEN_MS = 60_000;
 
+/** Share of the shutdown time for work to end; the rest is for cutting off what did not. */
+const GRACEFUL = 0.8;
+
 /** The parts of the module, as far as this process has them. */
 export interface EventsParts {
   readonly options: ResolvedOptions;
   readonly store: EventStore;
-  readonly transactions: ActiveTransaction;
   readonly explorer: HandlersExplorer;
   readonly directory: HandlerDirectory;
   readonly scheduler: SchedulerRegistry;
@@ -32,6 +36,8 @@ export interface EventsParts {
   readonly relay: Relay | undefined;
   readonly rescue: Rescue | undefined;
   readonly workers: QueueWorkers | undefined;
+  /** Lets go of the DataSource. */
+  readonly unwatch: () => void;
 }
 
 /**
@@ -39,7 +45,9 @@ export interface EventsParts {
  * modules are initialized, and everything is drained in `onModuleDestroy`: TypeORM's module
  * destroys the DataSource after that, whichever was imported first.
  */
-export class EventsLifecycle implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy {
+export class EventsLifecycle
+  implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown
+{
   private readonly logger = new Logger('EventsModule');
   private readonly timers = new Set<string>();
   private stopped: Promise<void> | undefined;
@@ -65,9 +73,15 @@ export class EventsLifecycle implements OnModuleInit, OnApplicationBootstrap, On
     return this.stop();
   }
 
+  /** Until now: requests that were still served may have emitted. */
+  onApplicationShutdown(): void {
+    this.parts.unwatch();
+  }
+
   private async start(): Promise<void> {
     const { store, directory, options, relay, rescue, workers } = this.parts;
     const here = workers === undefined ? [] : directory.locals().map(toRegistered);
+    await this.checkQueue();
     await store.registerHandlers(here);
     await directory.refresh();
     this.logBoot();
@@ -87,6 +101,16 @@ export class EventsLifecycle implements OnModuleInit, OnApplicationBootstrap, On
     }
   }
 
+  /** A queue out of reach is no reason not to boot; one without its tables is. */
+  private async checkQueue(): Promise<void> {
+    try {
+      await this.parts.queue?.ready();
+    } catch (error) {
+      const cause = error instanceof Error ? error.cause : undefined;
+      if (cause instanceof EventsSchemaOutdatedError) throw cause;
+    }
+  }
+
   /** Idempotent. Workers and relay share the grace time. */
   private stop(): Promise<void> {
     this.stopped ??= this.drain();
@@ -94,13 +118,17 @@ export class EventsLifecycle implements OnModuleInit, OnApplicationBootstrap, On
   }
 
   private async drain(): Promise<void> {
-    const { options, relay, rescue, workers, queue, transactions, scheduler } = this.parts;
+    const { options, relay, rescue, workers, queue, scheduler } = this.parts;
     for (const name of this.timers) {
       if (scheduler.doesExist('interval', name)) scheduler.deleteInterval(name);
     }
-    await Promise.all([relay?.stop(), rescue?.stop(), workers?.stop(options.shutdownTimeoutMs)]);
-    await queue?.close();
-    transactions.uninstall();
+    const graceMs = options.shutdownTimeoutMs * GRACEFUL;
+    const forceMs = (options.shutdownTimeoutMs - graceMs) / 2;
+    await Promise.all([
+      settleWithin(Promise.all([relay?.stop(), rescue?.stop()]), graceMs),
+      workers?.stop(graceMs, forceMs),
+    ]);
+    await queue?.close(forceMs);
   }
 
   /** Timers are registered by name, so that the application sees and may stop them. */

@@ -62,7 +62,7 @@ export async function createRuntime(
     isTransactionFailed: (runner) => store.isTransactionFailed(runner),
     onCommitted: wake,
   });
-  watchTransactions(dataSource, transactions, windows);
+  const unwatch = watchTransactions(dataSource, transactions, windows);
   const causation = new Causation();
   const marks = new DeliveryMarks(store, options.rescue.afterMs);
   const shared = { store, directory, transactions, windows, causation, signals };
@@ -82,7 +82,6 @@ export async function createRuntime(
     lifecycle: new EventsLifecycle({
       options,
       store,
-      transactions,
       explorer,
       directory,
       queue,
@@ -90,6 +89,7 @@ export async function createRuntime(
       rescue,
       workers,
       scheduler: nest.scheduler,
+      unwatch,
     }),
   };
 }
@@ -125,9 +125,14 @@ function watchTransactions(
   dataSource: DataSource,
   transactions: ActiveTransaction,
   windows: EntitySubscriberInterface,
-): void {
+): () => void {
   transactions.install();
   dataSource.subscribers.push(windows);
+  return () => {
+    transactions.uninstall();
+    const index = dataSource.subscribers.indexOf(windows);
+    if (index >= 0) dataSource.subscribers.splice(index, 1);
+  };
 }
 
 /** Where a handler's own backoff function fails: 1 s, 2 s, 4 s, … at most an hour. */

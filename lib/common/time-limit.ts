@@ -17,6 +17,15 @@ export async function withTimeLimit<T>(
   }
 }
 
+/** Whether `work` came to an end within `ms`, well or not. Never rejects; the work itself goes on. */
+export async function settleWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
+  const ended = work.then(
+    () => true,
+    () => true,
+  );
+  return withTimeLimit(ended, ms, () => new Error('not in time')).catch(() => false);
+}
+
 /** Resolves after `ms`, or at once when `signal` aborts. Never rejects. */
 export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   if (signal?.aborted === true) return Promise.resolve();

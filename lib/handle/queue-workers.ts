@@ -25,8 +25,11 @@ export class QueueWorkers {
     );
   }
 
-  /** Takes no new jobs; waits for running handlers, at most `graceMs`. Idempotent. */
-  async stop(graceMs: number): Promise<void> {
+  /**
+   * Takes no new jobs; waits for running handlers, at most `graceMs`, then leaves them behind within
+   * `forceMs`. Idempotent.
+   */
+  async stop(graceMs: number, forceMs: number): Promise<void> {
     const workers = this.workers;
     this.workers = [];
     if (workers.length === 0) return;
@@ -34,7 +37,7 @@ export class QueueWorkers {
     const aborting = pause(graceMs * ABORT_AT, stopped.signal).then(() => {
       if (!stopped.signal.aborted) this.executor.abort();
     });
-    await Promise.all(workers.map((worker) => worker.close(graceMs)));
+    await Promise.all(workers.map((worker) => worker.close(graceMs, forceMs)));
     stopped.abort();
     await aborting;
   }

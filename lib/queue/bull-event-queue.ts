@@ -1,4 +1,4 @@
-import { withTimeLimit } from '../common/time-limit.js';
+import { settleWithin, withTimeLimit } from '../common/time-limit.js';
 import { QueueUnavailableError } from '../errors.js';
 import type { Signals } from '../observability/signals.js';
 import type { BullBackend, BullQueue } from './bull-backend.js';
@@ -15,7 +15,6 @@ import { QueueHealth } from './queue-health.js';
 
 /** A push that takes longer is given up and repeated: BullMQ may wait for ever (D4, D15). */
 const PUSH_LIMIT_MS = 10_000;
-const CLOSE_LIMIT_MS = 1_000;
 
 /**
  * BullMQ never decides about a retry by itself: a job is run until its delivery is done, however
@@ -60,14 +59,13 @@ export class BullEventQueue implements EventQueue {
     return new BullQueueWorker(this.backend, this.health, name, options, process);
   }
 
-  async close(): Promise<void> {
+  async close(limitMs: number): Promise<void> {
     const queues = [...this.queues.values()];
     this.queues.clear();
     const closed = Promise.all(queues.map((queue) => queue.close()));
-    await withTimeLimit(closed, CLOSE_LIMIT_MS, () => new Error('close timed out')).catch(
-      () => undefined, // What does not close in time is cut off below (D12).
-    );
-    await this.backend.disconnect();
+    // What does not close in time is cut off (D12).
+    await settleWithin(closed, limitMs / 2);
+    await settleWithin(this.backend.disconnect(), limitMs / 2);
   }
 
   private async pushTo(queue: string, jobs: readonly DeliveryJob[]): Promise<void> {

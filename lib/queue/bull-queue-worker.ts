@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { pause, withTimeLimit } from '../common/time-limit.js';
+import { pause, settleWithin, withTimeLimit } from '../common/time-limit.js';
 import type { BullBackend, BullWorker } from './bull-backend.js';
 import { RetryJob, type ProcessJob, type QueueWorker, type WorkOptions } from './event-queue.js';
 import type { QueueHealth } from './queue-health.js';
@@ -30,22 +30,17 @@ export class BullQueueWorker implements QueueWorker {
     this.started = AsyncLocalStorage.snapshot()(() => this.start());
   }
 
-  async close(limitMs: number): Promise<void> {
+  async close(graceMs: number, forceMs: number): Promise<void> {
     this.stopping.abort();
-    await this.started;
-    const { worker } = this;
-    if (worker === undefined) return;
-    await withTimeLimit(worker.close(), limitMs, () => new Error('close timed out')).catch(() =>
-      this.force(worker),
-    );
+    const closed = this.started.then(() => this.worker?.close());
+    if (await settleWithin(closed, graceMs)) return;
+    if (this.worker !== undefined) await this.force(this.worker, forceMs);
   }
 
   /** Jobs that still run keep their lock until it expires; another worker then takes them. */
-  private async force(worker: BullWorker): Promise<void> {
-    const forced = worker.close(true).then(() => worker.disconnect());
-    await withTimeLimit(forced, FORCE_LIMIT_MS, () => new Error('close timed out')).catch(
-      () => undefined, // The backend drops the connections next.
-    );
+  private async force(worker: BullWorker, limitMs: number): Promise<void> {
+    // A close that has begun waits for its jobs even if it is forced now: cut its connections.
+    await settleWithin(Promise.all([worker.close(true), worker.disconnect()]), limitMs);
   }
 
   private async start(): Promise<void> {
@@ -62,7 +57,7 @@ export class BullQueueWorker implements QueueWorker {
         return;
       } catch (error) {
         this.health.down(error);
-        if (worker !== undefined) await this.force(worker);
+        if (worker !== undefined) await this.force(worker, FORCE_LIMIT_MS);
         await pause(RECONNECT_MS, this.stopping.signal);
       }
     }

@@ -79,7 +79,10 @@ function ownDatabase(dataSource: DataSource): PostgresTarget {
     ...options,
     ...options.replication?.master,
   };
+  // The pool's size is the one thing of its own: every worker keeps a connection.
+  const { max: _max, ...extra } = (options.extra ?? {}) as pg.PoolConfig;
   return {
+    ...extra,
     ...(url !== undefined && { connectionString: url }),
     ...(host !== undefined && { host }),
     ...(port !== undefined && { port }),

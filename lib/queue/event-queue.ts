@@ -50,8 +50,11 @@ export class RetryJob extends Error {
 }
 
 export interface QueueWorker {
-  /** Takes no new jobs and waits for the running ones, at most `limitMs`. */
-  close(limitMs: number): Promise<void>;
+  /**
+   * Takes no new jobs and waits for the running ones, at most `graceMs`; then leaves them behind,
+   * which takes at most `forceMs`.
+   */
+  close(graceMs: number, forceMs: number): Promise<void>;
 }
 
 /** The queue, as the rest of the library sees it: BullMQ on Redis or on PostgreSQL. */
@@ -67,6 +70,6 @@ export interface EventQueue {
   push(jobs: readonly DeliveryJob[]): Promise<void>;
   /** Starts a worker; if the queue is out of reach, as soon as it is there. */
   work(options: WorkOptions, process: ProcessJob): QueueWorker;
-  /** Disconnects, within a few seconds even if the queue is out of reach. */
-  close(): Promise<void>;
+  /** Disconnects, within `limitMs` even if the queue is out of reach. */
+  close(limitMs: number): Promise<void>;
 }

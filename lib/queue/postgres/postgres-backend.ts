@@ -73,9 +73,7 @@ export class PostgresBackend implements BullBackend {
   }
 
   async disconnect(): Promise<void> {
-    await withTimeLimit(this.pool.end(), CONNECT_LIMIT_MS, () => new Error('end timed out')).catch(
-      () => undefined, // Connections that hang end with the process.
-    );
+    await this.pool.end();
   }
 }
 

@@ -91,7 +91,12 @@ export class PostgresEventStore implements EventStore {
   async isTransactionFailed(runner: QueryRunner): Promise<boolean> {
     // pg keeps the status of the last ReadyForQuery message: 'E' is a failed transaction block.
     const client = (await runner.connect()) as { getTransactionStatus?: () => string | null };
-    return client.getTransactionStatus?.() === 'E';
+    if (client.getTransactionStatus !== undefined) return client.getTransactionStatus() === 'E';
+    // Older versions of pg don't tell; a failed transaction refuses every statement.
+    return runner.query('SELECT 1').then(
+      () => false,
+      () => true,
+    );
   }
 
   async hasDue(): Promise<boolean> {
