@@ -64,7 +64,7 @@ export class InvalidEventDefinitionError extends EventsError {
   }
 }
 
-/** Two different definitions share one name and version. Thrown at boot. */
+/** Two different definitions share one name and version. Thrown at boot, or by the first emit. */
 export class DuplicateEventError extends EventsError {
   readonly code = EVENTS_ERROR_CODES.DUPLICATE_EVENT;
 

@@ -87,9 +87,12 @@ export class EventsLifecycle
     this.logBoot();
     workers?.start();
     if (here.length > 0) {
-      const ids = here.map(({ id }) => id);
       // A missed renewal is no harm; the next one follows.
-      this.every('handlers', HANDLERS_SEEN_MS, () => void store.touchHandlers(ids).catch(() => {}));
+      this.every(
+        'handlers',
+        HANDLERS_SEEN_MS,
+        () => void store.renewHandlers(here).catch(() => {}),
+      );
     }
     if (relay !== undefined) {
       relay.start();

@@ -28,7 +28,8 @@ export interface RelayOptions {
 export interface RescueOptions {
   /**
    * A delivery that is not done after this long is pushed again, in case its job was lost. Does
-   * nothing while the job exists, so it may be shorter than handlers take. Default `'1m'`.
+   * nothing while the job exists in the handler's queue, so it may be shorter than handlers take.
+   * Default `'1m'`.
    */
   after?: Duration;
   /** How often to look for such deliveries. Runs where the relay does. Default `'15s'`. */
@@ -73,7 +74,7 @@ export interface EventsModuleOptions {
   dataSource?: InjectionToken;
   /** Separates several buses in one database. Letters, digits, `_`, `-`. Default `'default'`. */
   namespace?: string;
-  /** Names of the library's tables. Default: prefix `events_`, the connection's default schema. */
+  /** Names of the library's tables. Default: prefix `events_`, the connection's search path. */
   tables?: { prefix?: string; schema?: string };
   /**
    * Create and update the library's tables (and BullMQ's in PostgreSQL) at boot. Default: true,

@@ -9,6 +9,7 @@ import type { EventRegistry } from './event/event-registry.js';
 import { EventsLifecycle } from './events.lifecycle.js';
 import { DeliveryExecutor } from './handle/delivery-executor.js';
 import { DeliveryMarks } from './handle/delivery-marks.js';
+import { HandlerRunner } from './handle/handler-runner.js';
 import { HandlerDirectory } from './handle/handler-directory.js';
 import { HandlersExplorer } from './handle/handlers.explorer.js';
 import { QueueWorkers } from './handle/queue-workers.js';
@@ -53,7 +54,8 @@ export async function createRuntime(
   logSignals(signals);
   const store = createStore(dataSource, options);
   await migrateAtBoot(dataSource, options.tables, options.migrate);
-  const queue = await openQueue(options, dataSource, signals);
+  const identity = await store.prepare();
+  const queue = await openQueue(options, identity, dataSource, signals);
   const directory = new HandlerDirectory(store, registry);
   const { relay, rescue } = createRelay(options, store, queue, signals);
   const wake = () => relay?.wake();
@@ -66,11 +68,17 @@ export async function createRuntime(
   const causation = new Causation();
   const marks = new DeliveryMarks(store, options.rescue.afterMs);
   const shared = { store, directory, transactions, windows, causation, signals };
-  const executor = new DeliveryExecutor({
+  const runner = new HandlerRunner({
     ...shared,
     dataSource,
     marks,
-    options: { maxErrorBytes: options.maxErrorBytes, defaultDelay: defaultBackoff },
+    maxTransactions: maxTransactions(dataSource),
+  });
+  const executor = new DeliveryExecutor({
+    ...shared,
+    marks,
+    runner,
+    options: { maxErrorBytes: options.maxErrorBytes, delayAfter: options.handlers.delayAfter },
   });
   const works = queue !== undefined && options.workers.length > 0;
   const workers = works ? new QueueWorkers(queue, executor, options.workers) : undefined;
@@ -97,13 +105,14 @@ export async function createRuntime(
 /** A process that only emits needs no queue. */
 async function openQueue(
   options: ResolvedOptions,
+  identity: string,
   dataSource: DataSource,
   signals: Signals,
 ): Promise<EventQueue | undefined> {
   const { namespace, queue: target, migrate } = options;
   const workers = options.workers.length;
   if (!options.relay.enabled && workers === 0) return undefined;
-  return createQueue(dataSource, { namespace, target, workers, migrate }, signals);
+  return createQueue(dataSource, { namespace, identity, target, workers, migrate }, signals);
 }
 
 function createRelay(
@@ -135,7 +144,11 @@ function watchTransactions(
   };
 }
 
-/** Where a handler's own backoff function fails: 1 s, 2 s, 4 s, … at most an hour. */
-function defaultBackoff(attempt: number): number {
-  return Math.min(1_000 * 2 ** (attempt - 1), 3_600_000);
+/**
+ * Half of the DataSource's connections: a transactional handler that needs a second one must find
+ * it, and so must the rest of the application.
+ */
+function maxTransactions(dataSource: DataSource): number {
+  const { master } = dataSource.driver as { master?: { options?: { max?: number } } };
+  return Math.max(1, Math.floor((master?.options?.max ?? 10) / 2));
 }

@@ -1,4 +1,6 @@
+import { inspect } from 'node:util';
 import { parseDuration } from './common/duration.js';
+import { hideSecrets } from './common/error-text.js';
 import { nearest } from './common/nearest.js';
 import type { Standalone } from './emit/emit.options.js';
 import { InvalidOptionsError } from './errors.js';
@@ -55,9 +57,12 @@ const NAME_RULE = 'use 1 to 50 letters, digits, "_" and "-".';
  * @throws InvalidOptionsError naming the option, its value and the nearest valid name
  */
 export function resolveOptions(options: EventsModuleOptions): ResolvedOptions {
+  if (options === undefined) refuse('options', options, 'use an object.');
   checkObject(options, '', OPTION_NAMES);
   const namespace = options.namespace ?? DEFAULTS.namespace;
-  if (!NAME.test(namespace)) refuse('namespace', namespace, NAME_RULE);
+  if (typeof namespace !== 'string' || !NAME.test(namespace)) {
+    refuse('namespace', namespace, NAME_RULE);
+  }
   checkObject(options.tables, 'tables', ['prefix', 'schema']);
   const queues = resolveQueues(options);
   return {
@@ -92,9 +97,9 @@ function resolveTarget(target: EventsModuleOptions['queue']): QueueTarget | unde
     );
   }
   for (const [name, value] of Object.entries({ redis, postgres })) {
-    if (value !== undefined && (value === '' || value === null)) {
-      refuse(`queue.${name}`, value, 'use a URL or connection options.');
-    }
+    if (value === undefined) continue;
+    const usable = typeof value === 'string' ? value !== '' : typeof value === 'object' && value;
+    if (!usable) refuse(`queue.${name}`, value, 'use a URL or connection options.');
   }
   if (prefix !== undefined && (typeof prefix !== 'string' || redis === undefined)) {
     refuse('queue.prefix', prefix, 'use a string, and only with "redis".');
@@ -102,14 +107,28 @@ function resolveTarget(target: EventsModuleOptions['queue']): QueueTarget | unde
   return target;
 }
 
-function resolveQueues({ queues = {} }: EventsModuleOptions): Record<string, QueueOptions> {
+type QueueSettings = Pick<WorkOptions, 'queue' | 'concurrency' | 'limiter'>;
+
+/** All queues, also those this process does not work: a wrong option is wrong everywhere. */
+function resolveQueues({ queues = {} }: EventsModuleOptions): Record<string, QueueSettings> {
   checkObject(queues, 'queues');
-  for (const [name, queue] of Object.entries(queues)) {
-    if (!NAME.test(name)) refuse(`queues.${name}`, name, NAME_RULE);
-    checkObject(queue, `queues.${name}`, ['concurrency', 'limiter']);
-    checkObject(queue.limiter, `queues.${name}.limiter`, ['max', 'duration']);
-  }
-  return { default: {}, ...queues };
+  const all: Record<string, QueueOptions | undefined> = { default: {}, ...queues };
+  const settings = Object.entries(all).map(([name, queue = {}]) => {
+    const path = `queues.${name}`;
+    if (!NAME.test(name)) refuse(path, name, NAME_RULE);
+    checkObject(queue, path, ['concurrency', 'limiter']);
+    const { concurrency, limiter } = queue;
+    checkObject(limiter, `${path}.limiter`, ['max', 'duration']);
+    return {
+      queue: name,
+      concurrency: whole(`${path}.concurrency`, concurrency, DEFAULTS.queue.concurrency, 1, 10_000),
+      limiter: limiter && {
+        max: whole(`${path}.limiter.max`, limiter.max, 0, 1),
+        duration: ms(`${path}.limiter.duration`, limiter.duration, 0, 1),
+      },
+    };
+  });
+  return Object.fromEntries(settings.map((each) => [each.queue, each]));
 }
 
 function resolveRelay({ relay = {} }: EventsModuleOptions): ResolvedOptions['relay'] {
@@ -132,36 +151,32 @@ function resolveRescue({ rescue = {} }: EventsModuleOptions): ResolvedOptions['r
 
 function resolveWorkers(
   { workers = {} }: EventsModuleOptions,
-  queues: Record<string, QueueOptions>,
+  queues: Record<string, QueueSettings>,
 ): readonly WorkOptions[] {
   checkObject(workers, 'workers', ['enabled', 'queues', 'lockDuration', 'pollInterval']);
   const { enabled, lockDuration, pollInterval } = DEFAULTS.workers;
   const lockDurationMs = ms('workers.lockDuration', workers.lockDuration, lockDuration, 100);
   const pollIntervalMs = ms('workers.pollInterval', workers.pollInterval, pollInterval, 10);
   const known = Object.keys(queues);
-  for (const name of workers.queues ?? []) {
-    if (!known.includes(name)) refuse('workers.queues', name, didYouMean(name, known));
+  const worked = workers.queues ?? known;
+  if (!Array.isArray(worked)) refuse('workers.queues', worked, 'use a list of names.');
+  for (const name of worked) {
+    if (!known.includes(name)) refuse('workers.queues', name, didYouMean(String(name), known));
   }
   if (!flag('workers.enabled', workers.enabled, enabled)) return [];
-  return (workers.queues ?? known).map((queue) => {
-    const { concurrency, limiter } = queues[queue] as QueueOptions;
-    const path = `queues.${queue}`;
-    return {
-      queue,
-      concurrency: whole(`${path}.concurrency`, concurrency, DEFAULTS.queue.concurrency, 1, 10_000),
-      limiter: limiter && {
-        max: whole(`${path}.limiter.max`, limiter.max, 0, 1),
-        duration: ms(`${path}.limiter.duration`, limiter.duration, 0, 1),
-      },
-      lockDurationMs,
-      pollIntervalMs,
-    };
-  });
+  return [...new Set(worked)].map((name) => ({
+    ...(queues[name] as QueueSettings),
+    lockDurationMs,
+    pollIntervalMs,
+  }));
 }
 
 function resolveDefaults({ defaults = {} }: EventsModuleOptions): Omit<HandlerDefaults, 'queues'> {
   checkObject(defaults, 'defaults', ['attempts', 'backoff', 'timeout', 'priority']);
   const { attempts, backoff, timeout, priority } = DEFAULTS.defaults;
+  if (typeof defaults.backoff === 'object') {
+    checkObject(defaults.backoff, 'defaults.backoff', ['type', 'delay', 'jitter', 'max']);
+  }
   const delayAfter = resolveBackoff(defaults.backoff ?? backoff);
   return {
     attempts: whole('defaults.attempts', defaults.attempts, attempts, 1, 1_000_000),
@@ -247,11 +262,20 @@ function ms(option: string, value: unknown, fallback: unknown, min = 0): number 
   return refuse(option, value, `use milliseconds or a duration such as '30s'${least}.`);
 }
 
-/** Values are printed to be found again in the code; connection strings may hold secrets. */
+/** Values are printed to be found again in the code, without the secrets they may hold. */
 function print(value: unknown): string {
-  const text =
-    typeof value === 'function' ? 'a function' : (JSON.stringify(value) ?? String(value));
-  return text.length > 80 ? `${text.slice(0, 80)}…` : text.replace(/:\/\/[^@"]*@/, '://***@');
+  const text = hideSecrets(asText(value).slice(0, 10_000));
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}
+
+function asText(value: unknown): string {
+  if (typeof value === 'function') return 'a function';
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    // It refers to itself (a DataSource), or holds a BigInt.
+    return inspect(value, { depth: 0, breakLength: Infinity });
+  }
 }
 
 function refuse(option: string, value: unknown, rule: string): never {

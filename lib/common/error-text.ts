@@ -1,11 +1,11 @@
 /** Default cap of a recorded error text in bytes (UTF-8). */
 export const MAX_ERROR_BYTES = 8 * 1024;
 
-/** Credentials in URLs, such as `redis://user:secret@host`. */
-const URL_CREDENTIALS = /([a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/gi;
-/** `password=…`, `api_key: …`, `Authorization: Bearer …` and the like. */
+/** Credentials in URLs, such as `redis://user:secret@host`. Bounded: unbounded, it is quadratic. */
+const URL_CREDENTIALS = /\b([a-z][a-z0-9+.-]{0,30}:\/\/)[^\s/"']*@/gi;
+/** `password=…`, `"accessToken":"…"`, `Authorization: Bearer …` and the like. */
 const NAMED_SECRET =
-  /\b(pass(?:word|wd)?|secret|token|api[-_]?key|authorization)\b(["']?\s*[:=]\s*["']?)(?:(?:bearer|basic)\s+)?[^\s"',;}]+/gi;
+  /(\bpass|password|passwd|secret|token|access[-_]?key|api[-_]?key|authorization)(["']?\s{0,9}[:=]\s{0,9})(?:"(?:[^"\\]|\\.)*"?|'[^']*'?|(?:(?:bearer|basic)\s+)?[^\s"',;}&]+)/gi;
 
 /**
  * Text of anything that was thrown, fit to be stored: no NUL (PostgreSQL refuses it), no lone
@@ -17,20 +17,29 @@ export function errorText(thrown: unknown, maxBytes = MAX_ERROR_BYTES): string {
   const text = raw
     .slice(0, maxBytes * 2)
     .replaceAll('\0', '')
-    .toWellFormed()
-    .replace(URL_CREDENTIALS, '$1***@')
-    .replace(NAMED_SECRET, '$1$2***');
-  return cut(text, maxBytes);
+    .toWellFormed();
+  return cut(hideSecrets(text), maxBytes);
+}
+
+/** Replaces credentials of the usual shapes with `***`. */
+export function hideSecrets(text: string): string {
+  return text.replace(URL_CREDENTIALS, '$1***@').replace(NAMED_SECRET, '$1$2***');
 }
 
 function describe(thrown: unknown): string {
   try {
-    if (thrown instanceof Error) return thrown.stack ?? `${thrown.name}: ${thrown.message}`;
+    if (thrown instanceof Error) return describeError(thrown);
     if (typeof thrown === 'string') return thrown;
-    return `thrown value that is not an Error: ${JSON.stringify(thrown) ?? String(thrown)}`;
+    const json = typeof thrown === 'bigint' ? undefined : JSON.stringify(thrown);
+    return `thrown value that is not an Error: ${json ?? String(thrown)}`;
   } catch {
     return 'thrown value that has no text';
   }
+}
+
+function describeError({ stack, name, message }: Error): string {
+  // Anything may have been assigned to it.
+  return typeof stack === 'string' ? stack : `${name}: ${message}`;
 }
 
 function cut(text: string, maxBytes: number): string {

@@ -3,13 +3,18 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   let best: string | undefined;
   let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
   for (const candidate of candidates) {
-    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
+    const distance = distanceOf(word.toLowerCase(), candidate.toLowerCase());
     if (distance < bestDistance) {
       best = candidate;
       bestDistance = distance;
     }
   }
   return best;
+}
+
+/** Typing only the beginning is a likely mistake too. */
+function distanceOf(word: string, candidate: string): number {
+  return word.length > 2 && candidate.startsWith(word) ? 1 : editDistance(word, candidate);
 }
 
 /** Levenshtein distance with two rows (Wagner–Fischer). */

@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
 import { EventTransactionEndedError, WrongDataSourceError } from '../errors.js';
 
-/** One call of `dataSource.transaction()` (or of something built on it). */
+/** One call of `dataSource.transaction()` (or of something built on it), or one nested in it. */
 interface Frame {
   readonly manager: EntityManager;
   /** False once the callback has settled; the commit or rollback follows. */
@@ -24,6 +24,7 @@ type Callback = (manager: EntityManager) => Promise<unknown>;
 export class ActiveTransaction {
   private readonly storage = new AsyncLocalStorage<Frame | undefined>();
   private readonly rootManager: EntityManager;
+  private readonly watched = new WeakSet<EntityManager>();
   private unwrap: () => void = () => undefined;
 
   constructor(
@@ -37,20 +38,22 @@ export class ActiveTransaction {
   /**
    * The runner of the active transaction, in this order: the given manager; the `transaction`
    * option; the innermost `dataSource.transaction()`; typeorm-transactional. `undefined` outside.
+   * A manager's runner is returned also where it has no open transaction, or not any more.
    *
    * @throws WrongDataSourceError for a manager of another DataSource
    * @throws EventTransactionEndedError if the transaction that was active here has ended
    */
   find(manager?: EntityManager): QueryRunner | undefined {
-    const given = manager ?? this.custom?.();
-    if (given !== undefined) return this.ofManager(given);
-    const patched = this.dataSource.manager.queryRunner;
     const frame = this.storage.getStore();
+    const given = manager ?? this.custom?.();
+    if (given !== undefined) return this.ofManager(given, frame);
+    const patched = this.dataSource.manager.queryRunner;
     if (frame === undefined) return patched;
     const runner = frame.manager.queryRunner;
     if (patched !== undefined && patched === runner) frame.followed = true;
-    // typeorm-transactional suspended it (Propagation.NOT_SUPPORTED), or moved on to another one.
-    if (frame.followed && patched !== runner) return patched;
+    const moved = frame.followed && patched !== runner;
+    // typeorm-transactional moved on to another one, or suspended it (Propagation.NOT_SUPPORTED).
+    if (moved && (patched !== undefined || frame.open)) return patched;
     if (!frame.open) throw new EventTransactionEndedError();
     return runner;
   }
@@ -62,7 +65,17 @@ export class ActiveTransaction {
 
   /** Starts to watch. Idempotent. */
   install(): void {
-    const manager = this.rootManager;
+    if (!this.watched.has(this.rootManager)) this.unwrap = this.watch(this.rootManager);
+  }
+
+  uninstall(): void {
+    this.unwrap();
+    this.unwrap = () => undefined;
+  }
+
+  /** Wraps `transaction` of this one manager; returns what undoes it. */
+  private watch(manager: EntityManager): () => void {
+    this.watched.add(manager);
     const hadOwn = Object.hasOwn(manager, 'transaction');
     // oxlint-disable-next-line typescript/unbound-method -- it is applied to its manager below
     const original = manager.transaction as (...args: unknown[]) => Promise<unknown>;
@@ -74,7 +87,8 @@ export class ActiveTransaction {
       return original.apply(this, followed);
     };
     manager.transaction = wrapped;
-    this.unwrap = () => {
+    return () => {
+      this.watched.delete(manager);
       // Somebody wrapped it after us: taking ours out would take theirs out too.
       if (manager.transaction !== wrapped) return;
       if (hadOwn) manager.transaction = original;
@@ -82,13 +96,10 @@ export class ActiveTransaction {
     };
   }
 
-  uninstall(): void {
-    this.unwrap();
-    this.unwrap = () => undefined;
-  }
-
   private follow(callback: Callback): Callback {
     return (manager) => {
+      // Transactions nested in this one end before it does: their late emits must not join it.
+      if (!this.watched.has(manager)) this.watch(manager);
       const frame: Frame = { manager, open: true, followed: false };
       return this.storage.run(frame, async () => {
         try {
@@ -103,11 +114,12 @@ export class ActiveTransaction {
     };
   }
 
-  private ofManager(manager: EntityManager): QueryRunner | undefined {
+  private ofManager(manager: EntityManager, frame: Frame | undefined): QueryRunner | undefined {
     if (manager.dataSource !== this.dataSource) throw new WrongDataSourceError();
     const runner = manager.queryRunner;
     if (runner === undefined) return undefined;
-    if (runner.isReleased) throw new EventTransactionEndedError();
-    return runner.isTransactionActive ? runner : undefined;
+    const ended = frame !== undefined && !frame.open && frame.manager.queryRunner === runner;
+    if (ended || runner.isReleased) throw new EventTransactionEndedError();
+    return runner;
   }
 }

@@ -11,6 +11,13 @@ interface Window {
   closed: boolean;
 }
 
+interface AfterQuery {
+  readonly query: string;
+  readonly queryRunner: QueryRunner;
+  /** The driver's result; node-postgres names the command that was executed. */
+  readonly rawResults?: { readonly command?: string };
+}
+
 interface Hooks {
   /** Whether the database will turn the runner's COMMIT into a rollback. */
   isTransactionFailed(runner: QueryRunner): Promise<boolean>;
@@ -52,6 +59,15 @@ export class EmitWindows implements EntitySubscriberInterface {
     }
   }
 
+  /**
+   * For a runner without an open transaction.
+   *
+   * @throws EventTransactionEndedError if it had one
+   */
+  assertNotEnded(runner: QueryRunner): void {
+    if (this.windows.get(runner)?.closed === true) throw new EventTransactionEndedError();
+  }
+
   /** Makes the runner's commit checked, as if something had been emitted (transactional handlers). */
   guard(runner: QueryRunner): void {
     this.open(runner);
@@ -84,9 +100,24 @@ export class EmitWindows implements EntitySubscriberInterface {
     await this.settle(queryRunner);
   }
 
+  /**
+   * The last word on A1: PostgreSQL answers the COMMIT of a failed transaction with "ROLLBACK". The
+   * failure may have come after the check above, of a statement that nobody awaited.
+   */
+  afterQuery({ query, queryRunner, rawResults }: AfterQuery): Promise<never> | undefined {
+    if (query !== 'COMMIT' || rawResults?.command !== 'ROLLBACK') return undefined;
+    if (this.windows.get(queryRunner)?.checked !== true) return undefined;
+    return Promise.reject(new EventTransactionFailedError());
+  }
+
   afterTransactionCommit({ queryRunner }: { queryRunner: QueryRunner }): void {
     if (queryRunner.isTransactionActive) return;
-    if (this.windows.get(queryRunner)?.emitted === true) this.hooks.onCommitted();
+    if (this.windows.get(queryRunner)?.emitted !== true) return;
+    try {
+      this.hooks.onCommitted();
+    } catch {
+      // It is committed: an error here would make the caller do it all again (A7).
+    }
   }
 
   /** Awaits what is being written; at the outermost level also closes the window. */

@@ -1,4 +1,4 @@
-import type { EntityManager } from 'typeorm';
+import type { EntityManager, QueryRunner } from 'typeorm';
 import {
   EventTransactionRequiredError,
   InvalidOptionsError,
@@ -64,6 +64,7 @@ export class EventBus {
    * @throws EventTransactionEndedError after the transaction's end
    * @throws WrongDataSourceError for a manager of another DataSource
    * @throws UnknownEventError for a name that nobody defines or handles
+   * @throws DuplicateEventError for a definition that differs from the registered one
    * @throws InvalidEventDataError, UnserializableEventDataError, EventDataTooLargeError
    */
   async emit<Event extends EventRef>(
@@ -89,12 +90,13 @@ export class EventBus {
     if (list.length === 0) return [];
     // Found before anything is awaited: the transaction is the one where emit was called.
     const runner = this.parts.transactions.find(commonManager(list));
-    if (runner !== undefined) {
+    if (runner?.isTransactionActive === true) {
       return this.parts.windows.track(runner, async () => {
-        const records = await this.prepare(list);
+        const records = await this.prepare(list, runner);
         return this.publish(records, await this.parts.store.append(records, runner));
       });
     }
+    if (runner !== undefined) this.parts.windows.assertNotEnded(runner);
     this.assertStandalone(list);
     const records = await this.prepare(list);
     const emitted = this.publish(records, await this.parts.store.append(records));
@@ -102,7 +104,7 @@ export class EventBus {
     return emitted;
   }
 
-  /** The handlers that will get this event: of this process, and of others as last seen. */
+  /** The handlers that will get this event: of this process, and of others as read at boot. */
   handlersOf(event: EventRef): HandlerInfo[] {
     return this.parts.directory.handlersOf(typeof event === 'string' ? event : event.name);
   }
@@ -127,18 +129,34 @@ export class EventBus {
     }
   }
 
-  private async prepare(entries: readonly EmitEntry[]): Promise<OutboxRecord[]> {
+  private async prepare(
+    entries: readonly EmitEntry[],
+    runner?: QueryRunner,
+  ): Promise<OutboxRecord[]> {
     const cause = this.parts.causation.current();
     const defaults = { maxDataBytes: this.parts.options.maxDataBytes, ...cause };
-    return Promise.all(
-      entries.map(async ([event, data, options = {}]) =>
-        toOutboxRecord(await this.definitionOf(event, options.version), data, options, defaults),
-      ),
-    );
+    const records: OutboxRecord[] = [];
+    // One after the other: ids in the order of the events, and the first bad one decides.
+    for (const [event, data, options = {}] of entries) {
+      const definition = await this.definitionOf(event, options.version, runner);
+      records.push(await toOutboxRecord(definition, data, options, defaults));
+    }
+    return records;
   }
 
-  private async definitionOf(event: EventRef, version?: number): Promise<EventDefinition> {
+  private async definitionOf(
+    event: EventRef,
+    version: number | undefined,
+    runner: QueryRunner | undefined,
+  ): Promise<EventDefinition> {
     if (typeof event !== 'string') {
+      if (version !== undefined && version !== event.version) {
+        throw new InvalidOptionsError(
+          'emit.version',
+          `is ${version}, but the definition of "${event.name}" has version ${event.version}. Emit ` +
+            `by name to choose a version.`,
+        );
+      }
       this.parts.registry.register(event);
       return event;
     }
@@ -146,7 +164,7 @@ export class EventBus {
       return this.parts.registry.resolve(event, version);
     } catch (error) {
       // A handler may have been deployed elsewhere since this process looked last.
-      if (!(error instanceof UnknownEventError) || !(await this.parts.directory.refresh()))
+      if (!(error instanceof UnknownEventError) || !(await this.parts.directory.refresh(runner)))
         throw error;
       return this.parts.registry.resolve(event, version);
     }

@@ -8,6 +8,9 @@ import { checkSchema } from '../event/schema-check.js';
 import type { OutboxRecord } from '../store/event-store.js';
 import type { EmitOptions } from './emit.options.js';
 
+/** 100 years: beyond, it is a mistake, and databases have limits. */
+const MAX_DELAY_MS = 100 * 365 * 86_400_000;
+
 /**
  * Checks an event completely (schema, JSON, sizes, texts) and makes the row to write. Touches no
  * database: when it rejects, nothing was written.
@@ -63,16 +66,18 @@ function entityVersion(name: string, entity: EventEntity | undefined): number | 
 
 function occurredAt(value: Date | undefined): string | null {
   if (value === undefined) return null;
-  if (value instanceof Date && !Number.isNaN(value.getTime())) return value.toISOString();
-  throw new InvalidOptionsError('emit.occurredAt', 'must be a valid Date.');
+  const iso = value instanceof Date && !Number.isNaN(value.getTime()) ? value.toISOString() : '';
+  // Other years have more digits or a sign, which databases read otherwise, or not at all.
+  if (/^(?!0000)\d{4}-/.test(iso)) return iso;
+  throw new InvalidOptionsError('emit.occurredAt', 'must be a valid Date of the years 1 to 9999.');
 }
 
 function delayMs(value: EmitOptions['delay']): number | null {
   if (value === undefined) return null;
   const ms = parseDuration(value);
-  if (ms !== undefined) return ms === 0 ? null : ms;
+  if (ms !== undefined && ms <= MAX_DELAY_MS) return ms === 0 ? null : ms;
   throw new InvalidOptionsError(
     'emit.delay',
-    `must be milliseconds or a duration such as '30s', not ${JSON.stringify(value)}.`,
+    `must be milliseconds or a duration such as '30s', at most 100 years, not ${JSON.stringify(value)}.`,
   );
 }

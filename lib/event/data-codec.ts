@@ -3,6 +3,7 @@ import { EventDataTooLargeError, UnserializableEventDataError } from '../errors.
 
 /** Nesting beyond this is refused: JSON parsers and jsonb have limits of their own. */
 const MAX_DEPTH = 200;
+const CIRCULAR = 'refers back to an object that contains it';
 
 /**
  * JSON text of a value, if JSON carries it faithfully.
@@ -80,12 +81,14 @@ function checkNumber(value: number, path: string, refuse: Refuse): void {
 }
 
 function checkObject(value: object, path: string, refuse: Refuse, ancestors: Set<object>): void {
-  if (ancestors.has(value)) refuse(path, 'refers back to an object that contains it');
+  if (ancestors.has(value)) refuse(path, CIRCULAR);
   if (ancestors.size >= MAX_DEPTH) refuse(path, `is nested deeper than ${MAX_DEPTH} levels`);
   ancestors.add(value);
-  if (hasToJson(value)) checkToJson(value, path, refuse, ancestors);
-  else if (Array.isArray(value)) checkArray(value, path, refuse, ancestors);
-  else checkProperties(value, path, refuse, ancestors);
+  const json = hasToJson(value) ? jsonOf(value, path, refuse) : value;
+  if (typeof json !== 'object' || json === null) check(json, path, refuse, ancestors);
+  else if (json !== value && ancestors.has(json)) refuse(path, CIRCULAR);
+  else if (Array.isArray(json)) checkArray(json, path, refuse, ancestors);
+  else checkProperties(json, path, refuse, ancestors);
   ancestors.delete(value);
 }
 
@@ -93,17 +96,16 @@ function hasToJson(value: object): value is { toJSON(key?: string): unknown } {
   return typeof (value as { toJSON?: unknown }).toJSON === 'function';
 }
 
-function checkToJson(
-  value: { toJSON(key?: string): unknown },
-  path: string,
-  refuse: Refuse,
-  ancestors: Set<object>,
-): void {
+/** What JSON.stringify takes in the value's place. */
+function jsonOf(value: { toJSON(key?: string): unknown }, path: string, refuse: Refuse): unknown {
   if (value instanceof Date && Number.isNaN(value.getTime())) refuse(path, 'is an invalid Date');
   const json = value.toJSON('');
   if (json === undefined) refuse(path, 'has a toJSON that returns undefined');
-  // A toJSON that returns itself is no recursion for JSON.stringify either.
-  if (json !== value) check(json, path, refuse, ancestors);
+  // JSON.stringify asks once: a Date out of a toJSON becomes `{}`.
+  if (json !== value && typeof json === 'object' && json !== null && hasToJson(json)) {
+    refuse(path, 'has a toJSON that returns an object with a toJSON, which JSON does not ask');
+  }
+  return json;
 }
 
 function checkArray(

@@ -58,8 +58,8 @@ export class EventRegistry {
 }
 
 /**
- * Two calls of `defineEvent` that say the same are no conflict (a file loaded twice, ESM and CJS);
- * schemas and functions can't be compared, so those must be the same objects.
+ * Two calls of `defineEvent` that say the same are no conflict. Schemas and functions can't be
+ * compared, so those must be the same objects.
  */
 function isSame(a: EventDefinition, b: EventDefinition): boolean {
   return (

@@ -16,7 +16,8 @@ export function afterFailure(attempt: number, maxAttempts: number, error: unknow
  * Runs `work` with a signal that aborts after the handler's timeout; rejects with the reason then,
  * whether the work heeds the signal or not. Whatever is thrown (`null`, a string) rejects as it is.
  *
- * @param shutdown aborts the signal too, but does not reject: the work may still end well
+ * @param shutdown aborts the signal too, but does not reject: the work may still end well. Work that
+ *   never ends does not keep the process alive any more then
  */
 export async function runAttempt(
   handler: Pick<HandlerDefinition, 'id' | 'timeoutMs'>,
@@ -24,10 +25,12 @@ export async function runAttempt(
   work: (signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const controller = new AbortController();
-  const onShutdown = () => controller.abort(shutdown.reason);
-  if (shutdown.aborted) onShutdown();
-  shutdown.addEventListener('abort', onShutdown, { once: true });
   let timer: NodeJS.Timeout | undefined;
+  const onShutdown = () => {
+    controller.abort(shutdown.reason);
+    timer?.unref();
+  };
+  shutdown.addEventListener('abort', onShutdown, { once: true });
   const timedOut = new Promise<never>((_resolve, reject) => {
     if (handler.timeoutMs === 0) return;
     timer = setTimeout(() => {
@@ -36,6 +39,7 @@ export async function runAttempt(
       reject(error);
     }, handler.timeoutMs);
   });
+  if (shutdown.aborted) onShutdown();
   const running = work(controller.signal);
   // After a timeout nobody waits for it any more.
   running.catch(() => undefined);

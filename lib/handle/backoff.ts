@@ -5,12 +5,14 @@ import type { Backoff, BackoffConfig } from './handler.options.js';
 export type ResolveDelay = (attempt: number, error: unknown) => number;
 
 const DEFAULT_MAX = '1h';
+/** A year: what is longer is a mistake, and an interval that databases refuse at some length. */
+const LIMIT_MS = 365 * 86_400_000;
 
 /** The function for a `backoff` option; `undefined` if the option can't be used. */
 export function resolveBackoff(backoff: Backoff): ResolveDelay | undefined {
   if (typeof backoff === 'function') {
     return (attempt, error) => {
-      const delay = parseDuration(backoff(attempt, error));
+      const delay = parseWait(backoff(attempt, error));
       if (delay === undefined) throw new TypeError('the backoff function returned no duration');
       return delay;
     };
@@ -20,16 +22,22 @@ export function resolveBackoff(backoff: Backoff): ResolveDelay | undefined {
 }
 
 function fromConfig(config: BackoffConfig): ResolveDelay | undefined {
-  const delay = parseDuration(config.delay);
-  const max = parseDuration(config.max ?? DEFAULT_MAX);
+  const delay = parseWait(config.delay);
+  const max = parseWait(config.max ?? DEFAULT_MAX);
   const jitter = config.jitter ?? 0;
   const isType = config.type === 'fixed' || config.type === 'exponential';
   if (delay === undefined || max === undefined || !isType || !(jitter >= 0 && jitter <= 1)) {
     return undefined;
   }
   return (attempt) => {
-    const factor = config.type === 'exponential' ? 2 ** (attempt - 1) : 1;
+    // 2 ** 53 ms is beyond any maximum; more would end in Infinity.
+    const factor = config.type === 'exponential' ? 2 ** Math.min(attempt - 1, 53) : 1;
     const full = Math.min(delay * factor, max);
     return Math.round(full * (1 - jitter * Math.random()));
   };
+}
+
+function parseWait(value: unknown): number | undefined {
+  const ms = parseDuration(value);
+  return ms === undefined || ms > LIMIT_MS ? undefined : ms;
 }

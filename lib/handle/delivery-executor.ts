@@ -1,71 +1,72 @@
-import type { DataSource } from 'typeorm';
+import { setMaxListeners } from 'node:events';
 import { errorText } from '../common/error-text.js';
-import type { ActiveTransaction } from '../emit/active-transaction.js';
-import type { Causation } from '../emit/causation.js';
-import type { EmitWindows } from '../emit/emit-window.js';
 import { ShuttingDownError } from '../errors.js';
-import { RetryJob, type DeliveryJobData, type JobDelivery } from '../queue/event-queue.js';
 import type { DeliverySignal, Signals } from '../observability/signals.js';
+import { RetryJob, type DeliveryJobData, type JobDelivery } from '../queue/event-queue.js';
 import type { DeliveryRef, DeliveryState, EventStore, LoggedEvent } from '../store/event-store.js';
-import { afterFailure, runAttempt } from './attempt.js';
+import { afterFailure } from './attempt.js';
+import type { ResolveDelay } from './backoff.js';
 import type { DeliveryMarks } from './delivery-marks.js';
-import { createHandlerContext } from './handler-context.js';
 import type { HandlerDefinition } from './handler-definition.js';
 import type { HandlerDirectory } from './handler-directory.js';
-import { toDomainEvent } from './to-domain-event.js';
+import { NotTheHandler, type Attempt, type HandlerRunner } from './handler-runner.js';
+import { harmless } from './thrown.js';
 
-/** How long a delivery waits that this process has no handler for. */
-const PARKED_MS = 15_000;
+/**
+ * How long a delivery waits that this process has no handler for: shortly at first, because during a
+ * deployment another process has it, then twice as long each time up to the maximum.
+ */
+const PARKED_MS = 250;
+const MAX_PARKED_MS = 15_000;
 /** How long a delivery waits when the database could not be reached; half of it is chance. */
 const POSTPONED_MS = 2_000;
 
 /** What a {@link DeliveryExecutor} works with. */
 export interface DeliveryExecutorParts {
-  readonly dataSource: DataSource;
   readonly store: EventStore;
   readonly directory: HandlerDirectory;
   readonly marks: DeliveryMarks;
-  readonly transactions: ActiveTransaction;
-  readonly windows: EmitWindows;
-  readonly causation: Causation;
+  readonly runner: HandlerRunner;
   readonly signals: Signals;
   readonly options: {
     readonly maxErrorBytes: number;
-    /** Backoff where a handler's own can't be used. */
-    readonly defaultDelay: (attempt: number) => number;
+    /** The default backoff, for where a handler's own can't be used. */
+    readonly delayAfter: ResolveDelay;
   };
 }
 
-interface Run {
-  readonly handler: HandlerDefinition;
-  readonly ref: DeliveryRef;
-  readonly state: DeliveryState;
-  readonly event: LoggedEvent;
-  readonly attempt: number;
-  readonly signal: DeliverySignal;
-}
-
-/** A transactional handler's delivery turned out to be done, by another run of its job. */
-class Fenced extends Error {}
-
-/** Runs deliveries: checks, runs the handler, marks the outcome in the database. */
+/** Runs deliveries: checks whether they are to be run, and decides what follows from the outcome. */
 export class DeliveryExecutor {
   private readonly shutdown = new AbortController();
+  private draining = false;
 
-  constructor(private readonly parts: DeliveryExecutorParts) {}
+  constructor(private readonly parts: DeliveryExecutorParts) {
+    // Every running handler listens; Node would warn of a leak from the 11th on.
+    setMaxListeners(0, this.shutdown.signal);
+  }
 
   /**
    * Processes a job. Resolves when nothing is left to do for it.
    *
+   * @param queue the queue it came from
+   * @param earlierRuns how often this job was to be run again already
    * @throws RetryJob when a delivery is to be tried again
    */
-  async process(job: DeliveryJobData, queue: string): Promise<void> {
+  async process(job: DeliveryJobData, queue: string, earlierRuns: number): Promise<void> {
     let retryInMs: number | undefined;
     for (const delivery of job.deliveries) {
-      const delay = await this.deliver(job.handler, delivery, queue);
+      const delay = await this.deliver(job.handler, delivery, queue, earlierRuns);
       if (delay !== undefined) retryInMs = Math.min(delay, retryInMs ?? delay);
     }
     if (retryInMs !== undefined) throw new RetryJob(retryInMs);
+  }
+
+  /**
+   * The process is shutting down: what handlers need may be gone before they are. From now on a
+   * failure costs no attempt.
+   */
+  drain(): void {
+    this.draining = true;
   }
 
   /** Aborts the signals of all running handlers, and of those that start later. */
@@ -76,26 +77,23 @@ export class DeliveryExecutor {
   /** Returns ms to wait before another attempt; `undefined` when the delivery is done with. */
   private async deliver(
     handlerId: string,
-    delivery: JobDelivery,
+    { position, epoch, event }: JobDelivery,
     queue: string,
+    earlierRuns: number,
   ): Promise<number | undefined> {
-    const { position, epoch, event } = delivery;
     const ref = { position, epoch, handler: handlerId };
-    const signal: DeliverySignal = {
-      eventId: event?.eventId,
-      event: event?.name,
-      handler: handlerId,
-      position,
-    };
+    const { eventId, name } = event ?? {};
+    const signal: DeliverySignal = { eventId, event: name, handler: handlerId, position };
     const handler = this.parts.directory.findLocal(handlerId);
     if (handler === undefined) {
-      this.parts.signals.publish('delivery.parked', { ...signal, queue, retryInMs: PARKED_MS });
-      return PARKED_MS;
+      const retryInMs = Math.min(PARKED_MS * 2 ** Math.min(earlierRuns, 10), MAX_PARKED_MS);
+      this.parts.signals.publish('delivery.parked', { ...signal, queue, retryInMs });
+      return retryInMs;
     }
     try {
       return await this.checkAndRun(handler, ref, event, signal);
     } catch (error) {
-      if (!this.parts.store.isInfrastructureError(error)) throw error;
+      // Not the handler's: the database could not be asked, or refused. BullMQ never sees it.
       return this.postpone(signal, error);
     }
   }
@@ -107,119 +105,63 @@ export class DeliveryExecutor {
     signal: DeliverySignal,
   ): Promise<number | undefined> {
     const state = await this.parts.marks.state(ref);
-    const skip = reasonToSkip(state, ref);
-    if (skip !== undefined || state === undefined) {
-      this.parts.signals.publish('delivery.skipped', {
-        ...signal,
-        reason: skip ?? 'it does not exist',
-      });
-      return undefined;
-    }
-    const event = inline ?? (await this.parts.store.readEvents([ref.position]))[0];
-    if (event === undefined) {
-      this.parts.signals.publish('delivery.skipped', {
-        ...signal,
-        reason: 'its event is not in the log',
-      });
-      return undefined;
-    }
-    const attempt = state.attempts + 1;
+    if (state === undefined) return this.skip(signal, 'it does not exist');
+    const reason = reasonToSkip(state, ref);
+    if (reason !== undefined) return this.skip(signal, reason);
+    const event = await this.eventOf(state, inline);
+    if (event === undefined) return this.skip(signal, 'its event is not in the log');
     const full = { ...signal, eventId: event.eventId, event: event.name };
-    return this.run({ handler, ref, state, event, attempt, signal: full });
+    return this.run({ handler, ref, state, event, number: state.attempts + 1 }, full);
   }
 
-  private async run(run: Run): Promise<number | undefined> {
-    const { handler, attempt, state, signal } = run;
+  /** The job's copy, unless the position was given to another event since (a restored database). */
+  private async eventOf(
+    state: DeliveryState,
+    inline: LoggedEvent | undefined,
+  ): Promise<LoggedEvent | undefined> {
+    if (inline?.eventId === state.eventId) return inline;
+    const [event] = await this.parts.store.readEvents([state.position]);
+    return event;
+  }
+
+  private async run(attempt: Attempt, signal: DeliverySignal): Promise<number | undefined> {
+    const { number, state } = attempt;
     const started = performance.now();
-    this.parts.signals.publish('delivery.started', {
-      ...signal,
-      attempt,
-      maxAttempts: state.maxAttempts,
-    });
+    const { maxAttempts } = state;
+    this.parts.signals.publish('delivery.started', { ...signal, attempt: number, maxAttempts });
     try {
-      const completed = handler.transactional
-        ? await this.runInTransaction(run)
-        : await this.runAndMark(run);
-      if (completed) {
-        const durationMs = Math.round(performance.now() - started);
-        this.parts.signals.publish('delivery.completed', { ...signal, attempt, durationMs });
-      } else {
-        this.parts.signals.publish('delivery.skipped', {
-          ...signal,
-          reason: 'it was done meanwhile',
-        });
-      }
+      const completed = await this.parts.runner.run(attempt, this.shutdown.signal);
+      if (!completed) return this.skip(signal, 'it was done meanwhile');
+      const durationMs = Math.round(performance.now() - started);
+      this.parts.signals.publish('delivery.completed', { ...signal, attempt: number, durationMs });
       return undefined;
-    } catch (error) {
-      if (error instanceof MarkFailed) throw error.cause;
-      return this.failed(run, error);
+    } catch (thrown) {
+      const error = harmless(thrown);
+      if (error instanceof NotTheHandler) throw error.cause;
+      return this.failed(attempt, signal, error);
     }
   }
 
-  private async runAndMark(run: Run): Promise<boolean> {
-    await this.invoke(run, undefined);
-    return markOutcome(() => this.parts.marks.complete(run.ref));
-  }
-
-  /**
-   * Completion first, then the handler, in one transaction: the row's lock makes a second run of
-   * the same job wait, and find it done. The commit is guarded like one with an emit.
-   */
-  private async runInTransaction(run: Run): Promise<boolean> {
-    try {
-      await this.parts.transactions.outside(() =>
-        this.parts.dataSource.transaction(async (manager) => {
-          const runner = manager.queryRunner;
-          if (runner === undefined) throw new Error('a transaction without a query runner');
-          const [claimed] = await this.parts.store.complete([run.ref], runner);
-          if (claimed !== true) throw new Fenced();
-          this.parts.windows.guard(runner);
-          await this.invoke(run, manager);
-        }),
-      );
-      return true;
-    } catch (error) {
-      if (error instanceof Fenced) return false;
-      throw error;
-    }
-  }
-
-  private async invoke(run: Run, manager: DataSource['manager'] | undefined): Promise<void> {
-    const { handler, event, attempt, state, ref } = run;
-    const domainEvent = toDomainEvent(event, ref.handler);
-    await runAttempt(handler, this.shutdown.signal, (signal) => {
-      const facts = { handlerId: handler.id, attempt, maxAttempts: state.maxAttempts, signal };
-      const context = createHandlerContext(facts, manager);
-      const work = () =>
-        this.parts.causation.run(domainEvent, async () => handler.invoke(domainEvent, context));
-      // A transactional handler's emits join its transaction; others have none around them.
-      return manager === undefined ? this.parts.transactions.outside(work) : work();
-    });
-  }
-
-  private async failed(run: Run, error: unknown): Promise<number | undefined> {
-    const { handler, ref, state, attempt, signal } = run;
-    if (this.shutdown.signal.aborted || this.parts.store.isInfrastructureError(error, 'handler')) {
+  private async failed(
+    { handler, ref, state, number }: Attempt,
+    signal: DeliverySignal,
+    error: unknown,
+  ): Promise<number | undefined> {
+    if (this.draining || this.parts.store.isInfrastructureError(error, 'handler')) {
       return this.postpone(signal, error);
     }
     const { maxAttempts } = state;
-    const next = afterFailure(attempt, maxAttempts, error);
-    const retryInMs = next.dead ? 0 : this.delayAfter(handler, attempt, error);
-    const text = errorText(error, this.parts.options.maxErrorBytes);
+    const next = afterFailure(number, maxAttempts, error);
+    const retryInMs = next.dead ? 0 : this.delayAfter(handler, number, error);
     const recorded = await this.parts.marks.fail({
       ...ref,
-      error: text,
+      attempt: number,
+      error: errorText(error, this.parts.options.maxErrorBytes),
       dead: next.dead,
       retryInMs,
     });
-    if (!recorded) {
-      this.parts.signals.publish('delivery.skipped', {
-        ...signal,
-        reason: 'it was done meanwhile',
-      });
-      return undefined;
-    }
-    const facts = { ...signal, attempt, maxAttempts, error };
+    if (!recorded) return this.skip(signal, 'it was done meanwhile');
+    const facts = { ...signal, attempt: number, maxAttempts, error };
     if (next.dead) {
       this.parts.signals.publish('delivery.dead', { ...facts, unrecoverable: next.unrecoverable });
       return undefined;
@@ -233,7 +175,15 @@ export class DeliveryExecutor {
       return handler.delayAfter(attempt, error);
     } catch (invalid) {
       this.parts.signals.publish('backoff.invalid', { handler: handler.id, error: invalid });
-      return this.parts.options.defaultDelay(attempt);
+      return this.defaultDelayAfter(attempt, error);
+    }
+  }
+
+  private defaultDelayAfter(attempt: number, error: unknown): number {
+    try {
+      return this.parts.options.delayAfter(attempt, error);
+    } catch {
+      return POSTPONED_MS; // The module's own default is a function that fails too.
     }
   }
 
@@ -242,21 +192,13 @@ export class DeliveryExecutor {
     this.parts.signals.publish('delivery.postponed', { ...signal, retryInMs, error });
     return retryInMs;
   }
-}
 
-/** The handler has run, but its completion could not be marked: not the handler's failure. */
-class MarkFailed extends Error {}
-
-async function markOutcome(mark: () => Promise<boolean>): Promise<boolean> {
-  try {
-    return await mark();
-  } catch (error) {
-    throw new MarkFailed('completion could not be marked', { cause: error });
+  private skip(signal: DeliverySignal, reason: string): undefined {
+    this.parts.signals.publish('delivery.skipped', { ...signal, reason });
   }
 }
 
-function reasonToSkip(state: DeliveryState | undefined, ref: DeliveryRef): string | undefined {
-  if (state === undefined) return 'it does not exist';
+function reasonToSkip(state: DeliveryState, ref: DeliveryRef): string | undefined {
   if (state.status !== 'queued') return `it is ${state.status}`;
   if (state.epoch !== ref.epoch) return `it is queued in epoch ${state.epoch}, not ${ref.epoch}`;
   return undefined;

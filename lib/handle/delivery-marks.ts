@@ -9,13 +9,14 @@ import type {
 
 /** Statements under way at once: the next batch gathers while they run. */
 const LIMITS = { maxItems: 500, concurrency: 2 };
-/** Waits before a mark that the database could not take is tried again, in ms. */
+/** Waits before a completion that the database could not take is tried again, in ms. */
 const RETRY_DELAYS_MS = [50, 250, 1_000, 2_000];
 
 /**
  * Reads and marks of deliveries, grouped: those of concurrent jobs share one statement and one
- * commit. A mark is tried again for a few seconds while the database is out of reach, because the
- * handler has run already.
+ * commit. A completion is tried again for a few seconds while the database is out of reach, because
+ * the handler has run already. A failure is not: it may come from the outage, and must not be counted
+ * once that is over.
  */
 export class DeliveryMarks {
   private readonly states: Batcher<DeliveryRef, DeliveryState | undefined>;
@@ -28,10 +29,7 @@ export class DeliveryMarks {
   ) {
     this.states = new Batcher((refs) => store.deliveryStates(refs), LIMITS);
     this.completions = new Batcher((refs) => this.persistently(() => store.complete(refs)), LIMITS);
-    this.failures = new Batcher(
-      (attempts) => this.persistently(() => store.fail(attempts, rescueAfterMs)),
-      LIMITS,
-    );
+    this.failures = new Batcher((attempts) => store.fail(attempts, rescueAfterMs), LIMITS);
   }
 
   state(ref: DeliveryRef): Promise<DeliveryState | undefined> {

@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import type { DomainEvent } from '../event/domain-event.js';
+import type { DomainEvent, EventEnvelope } from '../event/domain-event.js';
 import type { EventDefinition } from '../event/event-definition.js';
 import type { HandlerContext } from './handler-context.js';
 import type { HandlerOptions } from './handler.options.js';
@@ -14,7 +14,7 @@ type HandledEvent<Ref> = Ref extends readonly (infer Each)[]
   : Ref extends string
     ? // `any`: what is behind a plain name only the handler knows.
       // oxlint-disable-next-line typescript/no-explicit-any
-      DomainEvent<any>
+      EventEnvelope<Ref, any>
     : DomainEvent<Ref>;
 
 type HandlerMethod<Ref> = (event: HandledEvent<Ref>, context: HandlerContext) => unknown;

@@ -12,6 +12,8 @@ import type { HandlerOptions } from './handler.options.js';
 
 /** BullMQ's limit. */
 export const MAX_PRIORITY = 2_097_151;
+/** Timers count in 32 bits; a longer wait would fire at once. */
+const MAX_TIMEOUT_MS = 2_147_483_647;
 
 /** A handler found in the code, with all its options settled. */
 export interface HandlerDefinition extends RegisteredHandler {
@@ -122,9 +124,10 @@ function wholeNumber(
 
 function timeoutOf(options: HandlerOptions, defaults: HandlerDefaults, refuse: Refuse): number {
   if (options.timeout === undefined) return defaults.timeoutMs;
-  return (
-    parseDuration(options.timeout) ??
-    refuse(`timeout is ${JSON.stringify(options.timeout)}; use '30s' or milliseconds.`)
+  const ms = parseDuration(options.timeout);
+  if (ms !== undefined && ms <= MAX_TIMEOUT_MS) return ms;
+  return refuse(
+    `timeout is ${JSON.stringify(options.timeout)}; use '30s' or milliseconds, at most 24 days.`,
   );
 }
 

@@ -1,3 +1,4 @@
+import type { QueryRunner } from 'typeorm';
 import type { EventRegistry } from '../event/event-registry.js';
 import type { EventStore, RegisteredHandler } from '../store/event-store.js';
 import type { HandlerDefinition } from './handler-definition.js';
@@ -63,12 +64,16 @@ export class HandlerDirectory {
       }));
   }
 
-  /** Reads the handlers of all processes; false where that was done a moment ago. */
-  async refresh(): Promise<boolean> {
+  /**
+   * Reads the handlers of all processes; false where that was done a moment ago.
+   *
+   * @param runner read through this connection: whoever holds it must not wait for another (A11)
+   */
+  async refresh(runner?: QueryRunner): Promise<boolean> {
     const now = performance.now();
     if (now - this.refreshedAt < REFRESH_MS) return false;
+    this.remote = await this.store.handlers(runner);
     this.refreshedAt = now;
-    this.remote = await this.store.handlers();
     for (const { events } of this.remote) {
       for (const name of events) this.registry.registerName(name);
     }

@@ -65,7 +65,7 @@ export class HandlersExplorer {
   }
 
   private invoker(wrapper: InstanceWrapper, method: string): HandlerDefinition['invoke'] {
-    if (wrapper.isDependencyTreeStatic()) {
+    if (wrapper.isDependencyTreeStatic() && !wrapper.isTransient) {
       return async (event, context) => {
         await (wrapper.instance as Instance)[method]?.(event, context);
       };
@@ -76,7 +76,10 @@ export class HandlersExplorer {
     };
   }
 
-  /** A fresh instance per delivery; `@Inject(REQUEST)` gives it `{ event, context }`. */
+  /**
+   * A fresh instance per delivery, also of a transient provider. `@Inject(REQUEST)` gives it
+   * `{ event, context }`.
+   */
   private async resolve(wrapper: InstanceWrapper, request: object): Promise<Instance> {
     const contextId = ContextIdFactory.getByRequest(request);
     this.moduleRef.registerRequestByContextId(request, contextId);

@@ -21,7 +21,9 @@ export class QueueWorkers {
   start(): void {
     if (this.workers.length > 0) return;
     this.workers = this.queues.map((options) =>
-      this.queue.work(options, (job) => this.executor.process(job, options.queue)),
+      this.queue.work(options, (job, earlierRuns) =>
+        this.executor.process(job, options.queue, earlierRuns),
+      ),
     );
   }
 
@@ -30,6 +32,7 @@ export class QueueWorkers {
    * `forceMs`. Idempotent.
    */
   async stop(graceMs: number, forceMs: number): Promise<void> {
+    this.executor.drain();
     const workers = this.workers;
     this.workers = [];
     if (workers.length === 0) return;

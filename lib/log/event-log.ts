@@ -1,3 +1,4 @@
+import { validate as isUuid } from 'uuid';
 import { deliveryIdempotencyKey } from '../event/event-id.js';
 import type {
   DeliveryRecord,
@@ -48,22 +49,30 @@ export class EventLog {
    * The events about one thing (their definition's `entity`), oldest first; those not relayed yet
    * come last, without a position.
    *
-   * @param options.limit at most this many, 1 to 1,000; default 100
+   * @param options.limit at most this many, the newest ones, 1 to 1,000; default 100
    */
   async ofEntity(
     type: string,
     id: string,
     options: { limit?: number } = {},
   ): Promise<EventHistory[]> {
-    const limit = Math.min(Math.max(1, options.limit ?? DEFAULT_LIMIT), MAX_LIMIT);
-    return (await this.store.eventsOfEntity(type, id, limit)).map(toHistory);
+    // No text in a database holds a NUL; an id out of a URL may.
+    if (`${type}${id}`.includes('\0')) return [];
+    return (await this.store.eventsOfEntity(type, id, limitOf(options.limit))).map(toHistory);
   }
 
   /** One event, or `undefined` if there is none with this id in the namespace. */
   async get(eventId: string): Promise<EventHistory | undefined> {
+    if (!isUuid(eventId)) return undefined;
     const record = await this.store.eventById(eventId);
     return record === undefined ? undefined : toHistory(record);
   }
+}
+
+/** A limit out of a URL may be any number. */
+function limitOf(asked = DEFAULT_LIMIT): number {
+  const whole = Number.isNaN(asked) ? DEFAULT_LIMIT : Math.trunc(asked);
+  return Math.min(Math.max(1, whole), MAX_LIMIT);
 }
 
 function toHistory(record: EventRecord): EventHistory {

@@ -4,6 +4,7 @@ import type { DeliverySignal, Signals } from './signals.js';
 
 /** Cap of an error in a log line; the whole of it is in the database. */
 const LOGGED_ERROR_BYTES = 1_000;
+const TELL_AGAIN_MS = 60_000;
 
 /** Turns signals into log lines. Failures warn, dead letters are errors, successes are debug. */
 export function logSignals(signals: Signals): void {
@@ -67,16 +68,32 @@ function logDeliveries(signals: Signals, logger: Logger): void {
       `${label(signal)} postponed by ${signal.retryInMs} ms, no attempt counted: ${short(signal.error)}`,
     ),
   );
-  signals.on('delivery.parked', (signal) =>
-    logger.warn(
-      `${label(signal)} has no handler in this process although it works queue "${signal.queue}"; ` +
-        `left for a process that has it, looked at again in ${signal.retryInMs} ms. If you renamed ` +
-        `the handler, give it aliases: ['${signal.handler}'].`,
+  signals.on(
+    'delivery.parked',
+    oncePerHandler((signal) =>
+      logger.warn(
+        `${label(signal)}: this process works queue "${signal.queue}" but has no such handler; left ` +
+          `for a process that has it. If you renamed the handler, give it aliases: ` +
+          `['${signal.handler}'].`,
+      ),
     ),
   );
   signals.on('backoff.invalid', ({ handler, error }) =>
     logger.warn(`backoff of "${handler}" can't be used, the default was taken: ${short(error)}`),
   );
+}
+
+/** A backlog of one handler is told once a minute, not once per delivery. */
+function oncePerHandler<Signal extends DeliverySignal>(
+  log: (signal: Signal) => void,
+): (signal: Signal) => void {
+  const told = new Map<string, number>();
+  return (signal) => {
+    const now = performance.now();
+    if (now - (told.get(signal.handler) ?? Number.NEGATIVE_INFINITY) < TELL_AGAIN_MS) return;
+    told.set(signal.handler, now);
+    log(signal);
+  };
 }
 
 function label({ event, eventId, handler }: DeliverySignal): string {

@@ -1,4 +1,5 @@
 import { channel } from 'node:diagnostics_channel';
+import { errorText } from '../common/error-text.js';
 
 /** What is known of a delivery when something happens to it. Never holds event data. */
 export interface DeliverySignal {
@@ -69,7 +70,7 @@ export class Signals {
 
   constructor(private readonly namespace: string) {}
 
-  /** Listens until the returned function is called. Listeners must be quick and not throw. */
+  /** Listens until the returned function is called. Listeners must be quick: they are waited for. */
   on<Name extends SignalName>(name: Name, listener: Listener<Name>): () => void {
     const listeners = this.listeners.get(name) ?? new Set();
     listeners.add(listener);
@@ -79,7 +80,12 @@ export class Signals {
 
   publish<Name extends SignalName>(name: Name, message: SignalCatalogue[Name]): void {
     for (const listener of this.listeners.get(name) ?? []) {
-      (listener as Listener<Name>)(message);
+      try {
+        (listener as Listener<Name>)(message);
+      } catch (error) {
+        // What is told must not change because of who listens.
+        process.emitWarning(`a listener of the signal "${name}" threw: ${errorText(error, 500)}`);
+      }
     }
     const diagnostics = channel(`nestjs-durable-events:${name}`);
     if (diagnostics.hasSubscribers) {

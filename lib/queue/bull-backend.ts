@@ -20,7 +20,11 @@ export interface BullWorker {
   on(event: 'active', listener: () => void): unknown;
 }
 
-export type BullProcessor = (job: { data: DeliveryJobData }) => Promise<void>;
+export type BullProcessor = (job: {
+  data: DeliveryJobData;
+  /** Earlier runs that ended in a retry. */
+  attemptsMade: number;
+}) => Promise<void>;
 export type BullWorkerSettings = Omit<WorkerOptions, 'connection' | 'prefix'>;
 
 /** What differs between BullMQ on Redis and on PostgreSQL: connections. */

@@ -13,8 +13,8 @@ import type {
 } from './event-queue.js';
 import { QueueHealth } from './queue-health.js';
 
-/** A push that takes longer is given up and repeated: BullMQ may wait for ever (D4, D15). */
-const PUSH_LIMIT_MS = 10_000;
+/** What takes longer is given up and repeated: BullMQ may wait for ever (D4, D15). */
+const ANSWER_LIMIT_MS = 10_000;
 
 /**
  * BullMQ never decides about a retry by itself: a job is run until its delivery is done, however
@@ -28,10 +28,11 @@ export class BullEventQueue implements EventQueue {
   readonly description: string;
   private readonly queues = new Map<string, BullQueue>();
   private readonly health: QueueHealth;
+  private closed = false;
 
   constructor(
     private readonly backend: BullBackend,
-    private readonly namespace: string,
+    private readonly scope: { namespace: string; identity: string },
     signals: Signals,
   ) {
     this.description = `BullMQ on ${backend.description}`;
@@ -39,6 +40,9 @@ export class BullEventQueue implements EventQueue {
   }
 
   async ready(): Promise<void> {
+    // BullMQ's calls never settle on closed connections (D15).
+    if (this.closed)
+      throw new QueueUnavailableError(this.description, 'this process has closed it');
     try {
       await this.backend.connect();
     } catch (error) {
@@ -48,18 +52,27 @@ export class BullEventQueue implements EventQueue {
   }
 
   async push(jobs: readonly DeliveryJob[]): Promise<void> {
-    await this.ready();
     const perQueue = new Map<string, DeliveryJob[]>();
-    for (const job of jobs) perQueue.set(job.queue, [...(perQueue.get(job.queue) ?? []), job]);
-    await Promise.all([...perQueue].map(([queue, list]) => this.pushTo(queue, list)));
+    for (const job of jobs) {
+      const list = perQueue.get(job.queue);
+      if (list === undefined) perQueue.set(job.queue, [job]);
+      else list.push(job);
+    }
+    await Promise.all(
+      [...perQueue].map(([queue, list]) => {
+        const bulk = list.map(toBullJob);
+        return this.use(queue, (bull) => bull.addBulk(bulk));
+      }),
+    );
   }
 
   work(options: WorkOptions, process: ProcessJob): QueueWorker {
-    const name = queueName(this.namespace, options.queue);
+    const name = queueName(this.scope, options.queue);
     return new BullQueueWorker(this.backend, this.health, name, options, process);
   }
 
   async close(limitMs: number): Promise<void> {
+    this.closed = true;
     const queues = [...this.queues.values()];
     this.queues.clear();
     const closed = Promise.all(queues.map((queue) => queue.close()));
@@ -68,27 +81,14 @@ export class BullEventQueue implements EventQueue {
     await settleWithin(this.backend.disconnect(), limitMs / 2);
   }
 
-  private async pushTo(queue: string, jobs: readonly DeliveryJob[]): Promise<void> {
-    const added = this.queue(queue).addBulk(
-      jobs.map(({ id, data, priority }) => ({
-        name: data.handler,
-        data,
-        opts: {
-          jobId: id,
-          attempts: ALWAYS,
-          backoff: { type: 'delivery' },
-          removeOnComplete: true,
-          removeOnFail: true,
-          stackTraceLimit: 0,
-          ...(priority !== undefined && { priority }),
-        },
-      })),
-    );
+  /** Within a time limit, and with a new BullMQ queue after a failure. */
+  private async use<T>(queue: string, work: (bull: BullQueue) => Promise<T>): Promise<T> {
+    await this.ready();
     try {
-      await withTimeLimit(
-        added,
-        PUSH_LIMIT_MS,
-        () => new Error(`no answer in ${PUSH_LIMIT_MS} ms`),
+      return await withTimeLimit(
+        work(this.queue(queue)),
+        ANSWER_LIMIT_MS,
+        () => new Error(`no answer in ${ANSWER_LIMIT_MS} ms`),
       );
     } catch (error) {
       // A BullMQ queue that failed while it started remembers that for ever (D14): make a new one.
@@ -100,7 +100,7 @@ export class BullEventQueue implements EventQueue {
   private queue(queue: string): BullQueue {
     let bull = this.queues.get(queue);
     if (bull === undefined) {
-      bull = this.backend.createQueue(queueName(this.namespace, queue));
+      bull = this.backend.createQueue(queueName(this.scope, queue));
       bull.on('error', (error) => this.health.report(queue, error));
       this.queues.set(queue, bull);
     }
@@ -118,4 +118,20 @@ export class BullEventQueue implements EventQueue {
     const reason = error instanceof Error ? error.message : String(error);
     return new QueueUnavailableError(this.description, reason, { cause: error });
   }
+}
+
+function toBullJob({ id, data, priority }: DeliveryJob) {
+  return {
+    name: data.handler,
+    data,
+    opts: {
+      jobId: id,
+      attempts: ALWAYS,
+      backoff: { type: 'delivery' },
+      removeOnComplete: true,
+      removeOnFail: true,
+      stackTraceLimit: 0,
+      ...(priority !== undefined && { priority }),
+    },
+  };
 }

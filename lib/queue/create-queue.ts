@@ -23,6 +23,8 @@ export type QueueTarget =
 
 interface QueueSettings {
   readonly namespace: string;
+  /** Of the namespace, in its database. */
+  readonly identity: string;
   readonly target: QueueTarget | undefined;
   /** Number of queues worked in this process. */
   readonly workers: number;
@@ -41,7 +43,7 @@ export async function createQueue(
   signals: Signals,
 ): Promise<EventQueue> {
   const backend = await createBackend(dataSource, settings);
-  return new BullEventQueue(backend, settings.namespace, signals);
+  return new BullEventQueue(backend, settings, signals);
 }
 
 async function createBackend(

@@ -17,9 +17,12 @@ function safeHandler(handler: string): string {
   return `${safe}-${createHash('sha256').update(handler).digest('hex').slice(0, 12)}`;
 }
 
-/** BullMQ's name of a queue. Neither part may hold a dot, so no two queues share a name. */
-export function queueName(namespace: string, queue: string): string {
-  return `events.${namespace}.${queue}`;
+/**
+ * BullMQ's name of a queue. No part may hold a dot, so no two queues share a name. The identity keeps
+ * services apart that share a Redis and have each a namespace of that name in a database of its own.
+ */
+export function queueName(scope: { namespace: string; identity: string }, queue: string): string {
+  return `events.${scope.namespace}.${queue}.${scope.identity}`;
 }
 
 export function toJob(
@@ -54,7 +57,9 @@ export function jobPriorities(
 ): Map<string, number | undefined> {
   const perQueue = new Map<string, RegisteredHandler[]>();
   for (const handler of handlers) {
-    perQueue.set(handler.queue, [...(perQueue.get(handler.queue) ?? []), handler]);
+    const members = perQueue.get(handler.queue);
+    if (members === undefined) perQueue.set(handler.queue, [handler]);
+    else members.push(handler);
   }
   const priorities = new Map<string, number | undefined>();
   for (const members of perQueue.values()) {

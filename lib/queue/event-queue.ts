@@ -36,8 +36,12 @@ export interface WorkOptions {
   readonly pollIntervalMs: number;
 }
 
-/** Resolve: the job is done with. Throw {@link RetryJob}: run it again later. */
-export type ProcessJob = (data: DeliveryJobData) => Promise<void>;
+/**
+ * Resolve: the job is done with. Throw {@link RetryJob}: run it again later.
+ *
+ * @param earlierRuns how often this job was to be run again already
+ */
+export type ProcessJob = (data: DeliveryJobData, earlierRuns: number) => Promise<void>;
 
 /** Thrown by a {@link ProcessJob}: not an error to report, only "again, in `delayMs`". */
 export class RetryJob extends Error {

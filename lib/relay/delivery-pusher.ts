@@ -2,6 +2,9 @@ import { jobPriorities, toJob } from '../queue/delivery-job.js';
 import type { DeliveryJob, EventQueue } from '../queue/event-queue.js';
 import type { RegisteredHandler, RelayedBatch, RescuedDelivery } from '../store/event-store.js';
 
+/** Jobs per push. */
+const CHUNK = 1_000;
+
 /** Makes jobs of deliveries and pushes them to the queue. */
 export class DeliveryPusher {
   constructor(
@@ -13,8 +16,19 @@ export class DeliveryPusher {
     return this.queue.ready();
   }
 
-  push(jobs: readonly DeliveryJob[]): Promise<void> {
-    return this.queue.push(jobs);
+  /**
+   * Pushes in chunks, so that each is answered in time.
+   *
+   * @param onProgress called with what is left after each chunk
+   */
+  async push(
+    jobs: readonly DeliveryJob[],
+    onProgress: (left: readonly DeliveryJob[]) => void = () => undefined,
+  ): Promise<void> {
+    for (let start = 0; start < jobs.length; start += CHUNK) {
+      await this.queue.push(jobs.slice(start, start + CHUNK));
+      onProgress(jobs.slice(start + CHUNK));
+    }
   }
 
   /** One job per event and subscribed handler: the same fan-out the relay transaction stored. */
@@ -22,7 +36,9 @@ export class DeliveryPusher {
     const subscribers = new Map<string, RegisteredHandler[]>();
     for (const handler of handlers) {
       for (const name of new Set(handler.events)) {
-        subscribers.set(name, [...(subscribers.get(name) ?? []), handler]);
+        const list = subscribers.get(name);
+        if (list === undefined) subscribers.set(name, [handler]);
+        else list.push(handler);
       }
     }
     const targets = this.targets(handlers);

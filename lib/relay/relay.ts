@@ -78,9 +78,10 @@ export class Relay {
 
   private async pushUnpushed(): Promise<void> {
     if (this.unpushed.length === 0) return;
-    await this.pusher.push(this.unpushed);
     const deliveries = this.unpushed.length;
-    this.unpushed = [];
+    await this.pusher.push(this.unpushed, (left) => {
+      this.unpushed = left;
+    });
     this.signals.publish('relay.pushed', { deliveries });
   }
 
@@ -90,12 +91,13 @@ export class Relay {
       const result = await this.guardedPass();
       if (result === 'full') continue;
       if (result === 'busy') await pause(BUSY_MS * (1 + Math.random()), this.stopping.signal);
-      else if (result === 'failed') await this.backOff();
+      else if (typeof result === 'object') await pause(result.retryInMs, this.stopping.signal);
       else await this.untilWoken();
     }
   }
 
-  private async guardedPass(): Promise<PassResult | 'failed'> {
+  /** Never rejects. Wake-ups don't shorten a retry: every commit would start a futile pass. */
+  private async guardedPass(): Promise<PassResult | { retryInMs: number }> {
     try {
       const result = await this.runOnce();
       if (this.failures > 0) this.signals.publish('relay.recovered', { failures: this.failures });
@@ -104,16 +106,8 @@ export class Relay {
     } catch (error) {
       const retryInMs = retryDelay(this.failures++);
       this.signals.publish('relay.failed', { error, retryInMs });
-      this.nextRetryMs = retryInMs;
-      return 'failed';
+      return { retryInMs };
     }
-  }
-
-  private nextRetryMs = 0;
-
-  /** Wake-ups don't shorten this: during an outage every commit would start a futile pass. */
-  private backOff(): Promise<void> {
-    return pause(this.nextRetryMs, this.stopping.signal);
   }
 
   private async untilWoken(): Promise<void> {

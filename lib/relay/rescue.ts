@@ -1,5 +1,6 @@
 import type { Signals } from '../observability/signals.js';
-import type { EventStore, RelayLimits } from '../store/event-store.js';
+import type { DeliveryJob } from '../queue/event-queue.js';
+import type { EventStore, RelayLimits, RescuedDelivery } from '../store/event-store.js';
 import type { DeliveryPusher } from './delivery-pusher.js';
 
 /**
@@ -40,11 +41,20 @@ export class Rescue {
       const overdue = await this.store.rescue(this.limits);
       if (overdue.length > 0) {
         const jobs = this.pusher.rescueJobs(overdue, await this.store.handlers());
-        await this.pusher.push(jobs);
+        await this.push(jobs, overdue);
         total += jobs.length;
         if (jobs.length > 0) this.signals.publish('rescue.pushed', { deliveries: jobs.length });
       }
       if (overdue.length < this.limits.batchSize || this.stopped) return total;
+    }
+  }
+
+  private async push(jobs: readonly DeliveryJob[], overdue: readonly RescuedDelivery[]) {
+    try {
+      await this.pusher.push(jobs);
+    } catch (error) {
+      await this.store.unrescue(overdue, this.limits.rescueAfterMs);
+      throw error;
     }
   }
 

@@ -79,6 +79,7 @@ export interface DeliveryRef {
 }
 
 export interface DeliveryState extends DeliveryRef {
+  readonly eventId: string;
   readonly status: DeliveryStatus;
   /** Attempts made so far. */
   readonly attempts: number;
@@ -86,6 +87,8 @@ export interface DeliveryState extends DeliveryRef {
 }
 
 export interface FailedAttempt extends DeliveryRef {
+  /** Its number, from 1. */
+  readonly attempt: number;
   /** Cleaned and cut. */
   readonly error: string;
   /** No further attempt: the delivery becomes a dead letter. */
@@ -134,14 +137,19 @@ export interface EventRecord extends Omit<LoggedEvent, 'position'> {
 }
 
 /**
- * The database, as the rest of the library sees it. One namespace per instance. Apart from
- * `append` with a runner, every operation runs on a master connection of its own, in a short
- * transaction of its own, and is safe to repeat.
+ * The database, as the rest of the library sees it. One namespace per instance. Where no runner is
+ * given, an operation runs on a master connection of its own, in a short transaction of its own.
+ * Marks may be repeated: what is marked already is not marked or counted twice.
  */
 export interface EventStore {
   /** The database in one short phrase for logs: type and place, no credentials. */
   readonly description: string;
 
+  /**
+   * Makes the namespace's row where there is none, and returns its random identity: queues of
+   * namespaces that have one name, in different databases, are told apart by it.
+   */
+  prepare(): Promise<string>;
   /** Writes outbox rows (and idempotency keys), through the given transaction's connection. */
   append(records: readonly OutboxRecord[], runner?: QueryRunner): Promise<AppendedEvent[]>;
   /** Whether the database will turn this runner's COMMIT into a rollback. */
@@ -156,6 +164,8 @@ export interface EventStore {
   relay(limits: RelayLimits): Promise<RelayedBatch | 'busy'>;
   /** Queued deliveries whose `rescue_at` has passed, each postponed by this call. */
   rescue(limits: RelayLimits): Promise<RescuedDelivery[]>;
+  /** Takes back the postponement, for deliveries that could not be pushed. */
+  unrescue(refs: readonly DeliveryRef[], rescueAfterMs: number): Promise<void>;
 
   /** Current states, in the order asked; `undefined` for a delivery that does not exist. */
   deliveryStates(refs: readonly DeliveryRef[]): Promise<(DeliveryState | undefined)[]>;
@@ -166,17 +176,17 @@ export interface EventStore {
 
   /** Events by position, in any order; missing ones are left out. */
   readEvents(positions: readonly number[]): Promise<LoggedEvent[]>;
-  /** Events about one entity, with their deliveries, oldest first; waiting ones last. */
+  /** The newest events about one entity, with their deliveries, oldest first; waiting ones last. */
   eventsOfEntity(type: string, id: string, limit: number): Promise<EventRecord[]>;
   /** One event with its deliveries, relayed or not. */
   eventById(eventId: string): Promise<EventRecord | undefined>;
 
   /** Adds or updates handlers, and retires their aliases. */
   registerHandlers(handlers: readonly RegisteredHandler[]): Promise<void>;
-  /** Renews `last_seen_at`. */
-  touchHandlers(ids: readonly string[]): Promise<void>;
-  /** All handlers that are not retired. */
-  handlers(): Promise<RegisteredHandler[]>;
+  /** Renews `last_seen_at`; adds a handler that is not there any more. */
+  renewHandlers(handlers: readonly RegisteredHandler[]): Promise<void>;
+  /** Handlers that get deliveries: not retired, and no alias of another one. */
+  handlers(runner?: QueryRunner): Promise<RegisteredHandler[]>;
 
   /**
    * Whether an error means that the database is out of reach or asks to try again.

@@ -33,17 +33,18 @@ export class PostgresBackend implements BullBackend {
     target: PostgresTarget,
     private readonly settings: { workers: number; migrate: boolean },
   ) {
-    const config = typeof target === 'string' ? { connectionString: target } : target;
-    // BullMQ's SQL names no schema: the search path of every connection must lead to its tables.
-    const searchPath = `-c search_path=${BULLMQ_SCHEMA}`;
+    const config = withSearchPath(
+      typeof target === 'string' ? { connectionString: target } : target,
+    );
     this.pool = new pg.Pool({
       max: settings.workers * 2 + 4,
       connectionTimeoutMillis: CONNECT_LIMIT_MS,
       keepAlive: true,
       ...config,
-      options: config.options === undefined ? searchPath : `${config.options} ${searchPath}`,
     });
     this.pool.on('error', () => undefined); // An idle connection was lost; the pool opens another.
+    // One that is lost while in use fails its query; without a listener it would end the process.
+    this.pool.on('connect', (client) => client.on('error', () => undefined));
     // BullMQ adds a listener per queue and worker.
     this.pool.setMaxListeners(0);
     this.description = `PostgreSQL at ${place(config)}`;
@@ -81,4 +82,26 @@ function place(config: pg.PoolConfig): string {
   // The client parses URLs, environment variables and defaults like the pool will.
   const { host, port, database } = new pg.Client(config);
   return `${host}:${port}/${database ?? ''}`;
+}
+
+/**
+ * BullMQ's SQL names no schema: the search path of every connection must lead to its tables. Options
+ * in a connection string win over those beside it, so they are completed where they are.
+ */
+function withSearchPath(config: pg.PoolConfig): pg.PoolConfig {
+  const searchPath = `-c search_path=${BULLMQ_SCHEMA}`;
+  const complete = (options: string | null | undefined) =>
+    options === null || options === undefined || options === ''
+      ? searchPath
+      : `${options} ${searchPath}`;
+  const { connectionString } = config;
+  if (connectionString !== undefined && URL.canParse(connectionString)) {
+    const url = new URL(connectionString);
+    const given = url.searchParams.get('options');
+    if (given !== null) {
+      url.searchParams.set('options', complete(given));
+      return { ...config, connectionString: url.href };
+    }
+  }
+  return { ...config, options: complete(config.options) };
 }

@@ -1,6 +1,7 @@
+import { once } from 'node:events';
 import { Queue, Worker } from 'bullmq';
 import { Redis, type RedisOptions } from 'ioredis';
-import { withTimeLimit } from '../../common/time-limit.js';
+import { InvalidOptionsError } from '../../errors.js';
 import type { DeliveryJobData } from '../event-queue.js';
 import type {
   BullBackend,
@@ -22,6 +23,8 @@ export class RedisBackend implements BullBackend {
   readonly description: string;
   private readonly producer: Redis;
   private consumer: Redis | undefined;
+  /** Shared by all who ask meanwhile. */
+  private connecting: Promise<void> | undefined;
   private lastError: Error | undefined;
 
   constructor(
@@ -29,21 +32,29 @@ export class RedisBackend implements BullBackend {
     private readonly prefix: string,
   ) {
     this.producer = this.open({
+      lazyConnect: true, // A boot that fails must not leave a connection that nobody closes.
       enableOfflineQueue: false,
       maxRetriesPerRequest: 0,
       commandTimeout: COMMAND_LIMIT_MS,
     });
-    const { host, port, path } = this.producer.options;
+    const { host, port, path, keyPrefix } = this.producer.options;
+    if (keyPrefix !== undefined && keyPrefix !== '') {
+      throw new InvalidOptionsError(
+        'queue.redis.keyPrefix',
+        "can't be used with BullMQ; use queue: { redis, prefix } instead.",
+      );
+    }
     this.description = `Redis at ${path ?? `${host}:${port}`}`;
   }
 
   async connect(): Promise<void> {
     if (this.producer.status === 'ready') return;
-    await withTimeLimit(
-      new Promise<void>((resolve) => this.producer.once('ready', () => resolve())),
-      CONNECT_LIMIT_MS,
-      () => this.lastError ?? new Error(`no connection within ${CONNECT_LIMIT_MS} ms`),
-    );
+    // From then on it connects again by itself.
+    if (this.producer.status === 'wait') this.producer.connect().catch(() => undefined);
+    this.connecting ??= this.untilReady().finally(() => {
+      this.connecting = undefined;
+    });
+    await this.connecting;
   }
 
   createQueue(name: string): BullQueue {
@@ -67,6 +78,16 @@ export class RedisBackend implements BullBackend {
   async disconnect(): Promise<void> {
     this.producer.disconnect();
     this.consumer?.disconnect();
+  }
+
+  private async untilReady(): Promise<void> {
+    const limit = AbortSignal.timeout(CONNECT_LIMIT_MS);
+    try {
+      await once(this.producer, 'ready', { signal: limit });
+    } catch (error) {
+      if (!limit.aborted) throw error;
+      throw this.lastError ?? new Error(`no connection within ${CONNECT_LIMIT_MS} ms`);
+    }
   }
 
   private open(own: RedisOptions): Redis {

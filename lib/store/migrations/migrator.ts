@@ -1,4 +1,5 @@
 import type { QueryRunner } from 'typeorm';
+import { InvalidOptionsError } from '../../errors.js';
 import { createTables, dropTables } from '../postgres/schema.sql.js';
 import { assertSupported, quoterOf } from '../supported-databases.js';
 import { tableNames, type TableOptions, type Tables } from '../tables.js';
@@ -26,10 +27,13 @@ interface MigrateOptions extends Partial<TableOptions> {
  * a lock in the database makes the second one wait and find nothing to do.
  *
  * Runs in the runner's open transaction, or in one of its own.
+ *
+ * @throws InvalidOptionsError for a prefix, schema or version that can't be
  */
 export function up(runner: QueryRunner, options: MigrateOptions = {}): Promise<void> {
-  const target = options.version ?? SCHEMA_VERSION;
-  return migrate(runner, options, async (tables, current) => {
+  return migrate(runner, options, SCHEMA_VERSION, async (tables, target) => {
+    await ensureLedger(runner, tables);
+    const current = await readVersion(runner, tables);
     for (let version = current + 1; version <= target; version++) {
       for (const sql of VERSIONS[version - 1]?.up(tables) ?? []) await runner.query(sql);
       await runner.query(
@@ -42,8 +46,9 @@ export function up(runner: QueryRunner, options: MigrateOptions = {}): Promise<v
 
 /** Takes the tables back to an earlier version; to 0 removes them, and all events in them. */
 export function down(runner: QueryRunner, options: MigrateOptions = {}): Promise<void> {
-  const target = options.version ?? 0;
-  return migrate(runner, options, async (tables, current) => {
+  return migrate(runner, options, 0, async (tables, target) => {
+    if (!(await hasLedger(runner, tables))) return;
+    const current = await readVersion(runner, tables);
     for (let version = current; version > target; version--) {
       for (const sql of VERSIONS[version - 1]?.down(tables) ?? []) await runner.query(sql);
       await runner.query(`DELETE FROM ${tables.migrations} WHERE version = $1`, [version]);
@@ -58,22 +63,29 @@ export async function currentVersion(
   options: Partial<TableOptions> = {},
 ): Promise<number> {
   const tables = resolve(runner, options);
-  const [found] = (await runner.query('SELECT to_regclass($1) IS NOT NULL AS present', [
-    tables.migrations,
-  ])) as { present: boolean }[];
-  return found?.present === true ? readVersion(runner, tables) : 0;
+  return (await hasLedger(runner, tables)) ? readVersion(runner, tables) : 0;
 }
+
+type Apply = (tables: Tables, target: number) => Promise<void>;
 
 async function migrate(
   runner: QueryRunner,
-  options: MigrateOptions,
-  apply: (tables: Tables, current: number) => Promise<void>,
+  { version, ...names }: MigrateOptions,
+  fallback: number,
+  apply: Apply,
 ): Promise<void> {
-  const tables = resolve(runner, options);
-  if (runner.isTransactionActive) return locked(runner, tables, apply);
+  const tables = resolve(runner, names);
+  const target = version ?? fallback;
+  if (!Number.isInteger(target) || target < 0 || target > SCHEMA_VERSION) {
+    throw new InvalidOptionsError(
+      'version',
+      `is ${target}; this release knows the versions 0 to ${SCHEMA_VERSION}.`,
+    );
+  }
+  if (runner.isTransactionActive) return locked(runner, () => apply(tables, target));
   await runner.startTransaction('READ COMMITTED');
   try {
-    await locked(runner, tables, apply);
+    await locked(runner, () => apply(tables, target));
     await runner.commitTransaction();
   } catch (error) {
     if (runner.isTransactionActive) await runner.rollbackTransaction().catch(() => undefined);
@@ -81,18 +93,38 @@ async function migrate(
   }
 }
 
-async function locked(
-  runner: QueryRunner,
-  tables: Tables,
-  apply: (tables: Tables, current: number) => Promise<void>,
-): Promise<void> {
-  await runner.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [tables.migrations]);
+/** One lock for all prefixes: those of one schema may all be about to create it. */
+async function locked(runner: QueryRunner, apply: () => Promise<void>): Promise<void> {
+  await runner.query(`SELECT pg_advisory_xact_lock(hashtextextended('nestjs-durable-events', 0))`);
+  await apply();
+}
+
+/** The table of applied versions, and the schema it is in. */
+async function ensureLedger(runner: QueryRunner, tables: Tables): Promise<void> {
   if (tables.schema !== undefined) {
-    await runner.query(`CREATE SCHEMA IF NOT EXISTS "${tables.schema}"`);
+    const schema = quoterOf(runner.dataSource)(tables.schema);
+    // Not IF NOT EXISTS: that asks for the right to create schemas also where there is nothing to do.
+    if (!(await exists(runner, 'regnamespace', schema))) {
+      await runner.query(`CREATE SCHEMA ${schema}`);
+    }
   }
   await runner.query(`CREATE TABLE IF NOT EXISTS ${tables.migrations} (
     version integer PRIMARY KEY, applied_at timestamptz NOT NULL)`);
-  await apply(tables, await readVersion(runner, tables));
+}
+
+function hasLedger(runner: QueryRunner, tables: Tables): Promise<boolean> {
+  return exists(runner, 'regclass', tables.migrations);
+}
+
+async function exists(
+  runner: QueryRunner,
+  kind: 'regclass' | 'regnamespace',
+  quotedName: string,
+): Promise<boolean> {
+  const [found] = (await runner.query(`SELECT to_${kind}($1) IS NOT NULL AS present`, [
+    quotedName,
+  ])) as { present: boolean }[];
+  return found?.present === true;
 }
 
 async function readVersion(runner: QueryRunner, tables: Tables): Promise<number> {

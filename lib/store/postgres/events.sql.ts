@@ -81,7 +81,7 @@ const DELIVERIES = (tables: Tables) => `(
   FROM ${tables.deliveries} AS d
   WHERE d.namespace = log.namespace AND d.position = log.position)`;
 
-/** Events about one entity with their deliveries; what waits in the outbox comes last. */
+/** The newest events about one entity with their deliveries, newest first. */
 export function eventsOfEntity(
   tables: Tables,
   namespace: string,
@@ -90,15 +90,18 @@ export function eventsOfEntity(
   limit: number,
 ): Statement {
   return {
-    text: `(SELECT log.position::text AS position, ${eventColumns('log')}, ${DELIVERIES(tables)} AS deliveries
+    text: `(SELECT log.position::text AS position, ${eventColumns('log')}, ${DELIVERIES(tables)} AS deliveries,
+          log.position AS number_in_log, NULL::bigint AS number_in_outbox
         FROM ${tables.log} AS log
         WHERE log.namespace = $1 AND log.entity_type = $2 AND log.entity_id = $3
-        ORDER BY log.position LIMIT $4)
+        ORDER BY log.position DESC LIMIT $4)
       UNION ALL
-      (SELECT NULL AS position, ${eventColumns('box')}, '[]' AS deliveries
+      (SELECT NULL AS position, ${eventColumns('box')}, '[]' AS deliveries,
+          NULL::bigint, box.seq
         FROM ${tables.outbox} AS box
         WHERE box.namespace = $1 AND box.entity_type = $2 AND box.entity_id = $3
-        ORDER BY box.seq LIMIT $4)`,
+        ORDER BY box.seq DESC LIMIT $4)
+      ORDER BY number_in_log DESC NULLS FIRST, number_in_outbox DESC LIMIT $4`,
     values: [namespace, type, id, limit],
   };
 }

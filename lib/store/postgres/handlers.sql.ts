@@ -2,11 +2,19 @@ import type { RegisteredHandler } from '../event-store.js';
 import type { Statement } from '../statement.js';
 import type { Tables } from '../tables.js';
 
-/** A scalar subquery with all handlers that are not retired, as JSON text. Needs `$1 = namespace`. */
+/**
+ * A scalar subquery with the handlers that get deliveries, as JSON text: not retired, and no alias
+ * of another one (an old process that is still deployed beside a new one registers the old id again
+ * and again). Needs `$1 = namespace`.
+ */
 export function selectHandlersAsJson(tables: Tables): string {
-  return `(SELECT coalesce(json_agg(json_build_object('id', id, 'events', events, 'queue', queue,
-      'options', options) ORDER BY id), '[]')::text
-    FROM ${tables.handlers} WHERE namespace = $1 AND retired_at IS NULL)`;
+  return `(SELECT coalesce(json_agg(json_build_object('id', h.id, 'events', h.events,
+      'queue', h.queue, 'options', h.options) ORDER BY h.id), '[]')::text
+    FROM ${tables.handlers} AS h
+    WHERE h.namespace = $1 AND h.retired_at IS NULL AND NOT EXISTS (
+      SELECT FROM ${tables.handlers} AS renamed
+      WHERE renamed.namespace = $1 AND renamed.retired_at IS NULL AND renamed.id <> h.id
+        AND renamed.options->'aliases' @> to_jsonb(h.id)))`;
 }
 
 export function readHandlers(tables: Tables, namespace: string): Statement {
@@ -33,14 +41,37 @@ export function upsertHandlers(
   namespace: string,
   handlers: readonly RegisteredHandler[],
 ): Statement {
+  return insertHandlers(
+    tables,
+    namespace,
+    handlers,
+    `events = excluded.events, queue = excluded.queue, options = excluded.options,
+      last_seen_at = excluded.last_seen_at, retired_at = NULL`,
+  );
+}
+
+/** Says that handlers are still there; adds those that somebody deleted, and changes nothing else. */
+export function renewHandlers(
+  tables: Tables,
+  namespace: string,
+  handlers: readonly RegisteredHandler[],
+): Statement {
+  return insertHandlers(tables, namespace, handlers, 'last_seen_at = excluded.last_seen_at');
+}
+
+function insertHandlers(
+  tables: Tables,
+  namespace: string,
+  handlers: readonly RegisteredHandler[],
+  update: string,
+): Statement {
   // Sorted: processes that boot at once must not deadlock.
   const sorted = handlers.toSorted((a, b) => (a.id < b.id ? -1 : 1));
   return {
     text: `INSERT INTO ${tables.handlers} (namespace, id, events, queue, options, first_seen_at, last_seen_at)
       SELECT $1, id, events, queue, options, clock_timestamp(), clock_timestamp()
       FROM unnest($2::text[], $3::jsonb[], $4::text[], $5::jsonb[]) AS handler(id, events, queue, options)
-      ON CONFLICT (namespace, id) DO UPDATE SET events = excluded.events, queue = excluded.queue,
-        options = excluded.options, last_seen_at = excluded.last_seen_at, retired_at = NULL`,
+      ON CONFLICT (namespace, id) DO UPDATE SET ${update}`,
     values: [
       namespace,
       sorted.map(({ id }) => id),
@@ -62,18 +93,6 @@ export function retireHandlers(
   return {
     text: `UPDATE ${tables.handlers} SET retired_at = clock_timestamp()
       WHERE namespace = $1 AND id = ANY($2::text[]) AND retired_at IS NULL`,
-    values: [namespace, ids],
-  };
-}
-
-export function touchHandlers(
-  tables: Tables,
-  namespace: string,
-  ids: readonly string[],
-): Statement {
-  return {
-    text: `UPDATE ${tables.handlers} SET last_seen_at = clock_timestamp()
-      WHERE namespace = $1 AND id = ANY($2::text[])`,
     values: [namespace, ids],
   };
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { DataSource, QueryRunner } from 'typeorm';
 import { execute, executeUpdate, StoreConnection } from '../connection.js';
 import type {
@@ -33,6 +34,7 @@ export class PostgresEventStore implements EventStore {
   readonly description: string;
   readonly isInfrastructureError = isInfrastructureError;
   private readonly connection: StoreConnection;
+  private identity = '';
 
   constructor(
     dataSource: DataSource,
@@ -41,6 +43,21 @@ export class PostgresEventStore implements EventStore {
   ) {
     this.connection = new StoreConnection(dataSource);
     this.description = `PostgreSQL database "${dataSource.driver.database ?? ''}"`;
+  }
+
+  async prepare(): Promise<string> {
+    this.identity = await this.connection.transaction(async (runner) => {
+      await execute(
+        runner,
+        relay.ensureRelayRow(this.tables, this.namespace, randomBytes(6).toString('hex')),
+      );
+      const [row] = await execute<{ identity: string }>(
+        runner,
+        relay.readIdentity(this.tables, this.namespace),
+      );
+      return row?.identity ?? '';
+    });
+    return this.identity;
   }
 
   async append(records: readonly OutboxRecord[], runner?: QueryRunner): Promise<AppendedEvent[]> {
@@ -110,7 +127,11 @@ export class PostgresEventStore implements EventStore {
         runner,
         relay.lockRelay(this.tables, this.namespace),
       );
-      if (locked === undefined) return 'busy';
+      if (locked === undefined) {
+        // Another relay has it; or somebody emptied the table under us.
+        await execute(runner, relay.ensureRelayRow(this.tables, this.namespace, this.identity));
+        return 'busy';
+      }
       const subscribers = handlers.parseHandlers(locked.handlers);
       const rows = await execute<events.EventRow>(
         runner,
@@ -136,10 +157,14 @@ export class PostgresEventStore implements EventStore {
     }));
   }
 
+  async unrescue(refs: readonly DeliveryRef[], rescueAfterMs: number): Promise<void> {
+    await this.query(deliveries.setRescueTime(this.tables, this.namespace, refs, rescueAfterMs));
+  }
+
   async deliveryStates(refs: readonly DeliveryRef[]): Promise<(DeliveryState | undefined)[]> {
     const rows = await this.query<
       Ordinal &
-        Record<'epoch' | 'attempts' | 'max_attempts', string> & {
+        Record<'epoch' | 'attempts' | 'max_attempts' | 'event_id', string> & {
           status: DeliveryStatus;
         }
     >(deliveries.readStates(this.tables, this.namespace, refs));
@@ -150,6 +175,7 @@ export class PostgresEventStore implements EventStore {
       states[index] = {
         position,
         handler,
+        eventId: row.event_id,
         epoch: Number(row.epoch),
         status: row.status,
         attempts: Number(row.attempts),
@@ -196,7 +222,7 @@ export class PostgresEventStore implements EventStore {
     const rows = await this.query<EventWithDeliveries>(
       events.eventsOfEntity(this.tables, this.namespace, type, id, limit),
     );
-    return rows.slice(0, limit).map(toEventRecord);
+    return rows.toReversed().map(toEventRecord);
   }
 
   async eventById(eventId: string): Promise<EventRecord | undefined> {
@@ -208,7 +234,6 @@ export class PostgresEventStore implements EventStore {
 
   async registerHandlers(list: readonly RegisteredHandler[]): Promise<void> {
     await this.connection.transaction(async (runner) => {
-      await execute(runner, relay.ensureRelayRow(this.tables, this.namespace));
       if (list.length === 0) return;
       await execute(runner, handlers.upsertHandlers(this.tables, this.namespace, list));
       const aliases = list.flatMap((handler) => handler.aliases);
@@ -217,14 +242,15 @@ export class PostgresEventStore implements EventStore {
     });
   }
 
-  async touchHandlers(ids: readonly string[]): Promise<void> {
-    await this.query(handlers.touchHandlers(this.tables, this.namespace, ids));
+  async renewHandlers(list: readonly RegisteredHandler[]): Promise<void> {
+    await this.query(handlers.renewHandlers(this.tables, this.namespace, list));
   }
 
-  async handlers(): Promise<RegisteredHandler[]> {
-    const [row] = await this.query<{ handlers: string }>(
-      handlers.readHandlers(this.tables, this.namespace),
-    );
+  async handlers(runner?: QueryRunner): Promise<RegisteredHandler[]> {
+    const statement = handlers.readHandlers(this.tables, this.namespace);
+    const [row] = await (runner === undefined
+      ? this.query<{ handlers: string }>(statement)
+      : execute<{ handlers: string }>(runner, statement));
     return handlers.parseHandlers(row?.handlers ?? '[]');
   }
 

@@ -19,10 +19,22 @@ export function hasDue(tables: Tables, namespace: string): Statement {
   };
 }
 
-export function ensureRelayRow(tables: Tables, namespace: string): Statement {
+/**
+ * Makes the namespace's row if there is none. Where somebody deleted it, positions go on after those
+ * in the log.
+ */
+export function ensureRelayRow(tables: Tables, namespace: string, identity: string): Statement {
   return {
-    text: `INSERT INTO ${tables.relay} (namespace, last_position) VALUES ($1, 0)
+    text: `INSERT INTO ${tables.relay} (namespace, identity, last_position)
+      SELECT $1, $2, coalesce(max(position), 0) FROM ${tables.log} WHERE namespace = $1
       ON CONFLICT (namespace) DO NOTHING`,
+    values: [namespace, identity],
+  };
+}
+
+export function readIdentity(tables: Tables, namespace: string): Statement {
+  return {
+    text: `SELECT identity FROM ${tables.relay} WHERE namespace = $1`,
     values: [namespace],
   };
 }

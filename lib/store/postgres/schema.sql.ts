@@ -68,6 +68,7 @@ export function createTables(tables: Tables): string[] {
     )`,
     `CREATE TABLE ${tables.relay} (
       namespace text PRIMARY KEY,
+      identity text NOT NULL,
       last_position bigint NOT NULL,
       queue_generation text
     )`,

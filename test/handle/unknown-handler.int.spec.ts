@@ -1,0 +1,125 @@
+import { defineEvent, type DomainEvent, type HandlerContext } from 'nestjs-durable-events';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openBull, QUEUE_KINDS } from '../support/bull.js';
+import { readDeliveries } from '../support/deliveries.js';
+import { deliveryIdempotencyKey } from '../../lib/event/event-id.js';
+import { onEvent } from '../support/inline-handler.js';
+import { nextSignal } from '../support/signals.js';
+import { emitIn, newNamespace, startApp } from '../support/start-app.js';
+import { createTestBackends, type TestBackends } from '../support/test-app.js';
+import { eventually } from '../support/wait.js';
+
+const Happened = defineEvent<{ n: number }>('happened');
+
+let backends: TestBackends;
+beforeAll(async () => {
+  backends = await createTestBackends();
+});
+afterAll(() => backends.drop());
+
+describe.each(QUEUE_KINDS)('a delivery on BullMQ with %s', (kind) => {
+  /** Deploys code with a handler of that id, which does not work the queue: deliveries wait. */
+  function deployIdle(namespace: string, id: string) {
+    return startApp({
+      url: backends.database.url,
+      events: {
+        namespace,
+        queue: backends[kind],
+        queues: { other: {} },
+        workers: { queues: ['other'] },
+      },
+      providers: [onEvent(Happened, { id }, () => undefined)],
+    });
+  }
+
+  it('for a former id of a handler is run by it; the former id gets no new ones', async () => {
+    const namespace = newNamespace();
+    const old = await deployIdle(namespace, 'Old.name');
+    const pushed = nextSignal(old.signals, 'relay.pushed');
+    const { eventId } = await emitIn(old, Happened, { n: 1 });
+    await pushed;
+    await old.close();
+
+    const seen: { event: DomainEvent; context: HandlerContext }[] = [];
+    const app = await startApp({
+      url: backends.database.url,
+      events: { namespace, queue: backends[kind] },
+      providers: [
+        onEvent(Happened, { id: 'new.name', aliases: ['Old.name'] }, (event, context) =>
+          seen.push({ event, context }),
+        ),
+      ],
+    });
+    await eventually(() => seen.length === 1, { what: 'the waiting delivery is run' });
+    expect(seen[0]!.context.handlerId).toBe('new.name');
+    // Whoever has remembered the key must recognize it.
+    expect(seen[0]!.event.idempotencyKey).toBe(deliveryIdempotencyKey(eventId, 'Old.name'));
+
+    const completed = nextSignal(app.signals, 'delivery.completed', (each) => each.position === 2);
+    await emitIn(app, Happened, { n: 2 });
+    expect(await completed).toMatchObject({ handler: 'new.name' });
+    expect(app.bus.handlersOf(Happened).map(({ id }) => id)).toEqual(['new.name']);
+    expect(await readDeliveries(app.dataSource, namespace)).toMatchObject([
+      { position: 1, handler: 'Old.name', status: 'completed', attempts: 1 },
+      { position: 2, handler: 'new.name', status: 'completed', attempts: 1 },
+    ]);
+  });
+
+  it('for a former id is found by the rescue too', async () => {
+    const namespace = newNamespace();
+    const old = await deployIdle(namespace, 'Old.name');
+    const pushed = nextSignal(old.signals, 'relay.pushed');
+    await emitIn(old, Happened, { n: 1 });
+    await pushed;
+    await old.close();
+    const bull = await openBull(backends, kind, namespace);
+    await bull.obliterate({ force: true });
+
+    const seen: string[] = [];
+    const app = await startApp({
+      url: backends.database.url,
+      events: { namespace, queue: backends[kind], rescue: { after: 50, interval: 50 } },
+      providers: [
+        onEvent(Happened, { id: 'new', aliases: ['Old.name'] }, (_event, { handlerId }) =>
+          seen.push(handlerId),
+        ),
+      ],
+    });
+    await app.dataSource.query(
+      'UPDATE events_deliveries SET rescue_at = now() WHERE namespace = $1',
+      [namespace],
+    );
+    await eventually(() => seen.length > 0, { what: 'the lost delivery is run' });
+    expect(seen).toEqual(['new']);
+  });
+
+  it('B8: for a handler that this process does not have is parked, at no cost, for one that has it', async () => {
+    const namespace = newNamespace();
+    const other = await deployIdle(namespace, 'elsewhere');
+    const pushed = nextSignal(other.signals, 'relay.pushed');
+    const ignorant = await startApp({
+      url: backends.database.url,
+      events: { namespace, queue: backends[kind], relay: { enabled: false } },
+    });
+    const parked = nextSignal(ignorant.signals, 'delivery.parked');
+    await emitIn(other, Happened, { n: 1 });
+    await pushed;
+    expect(await parked).toMatchObject({ handler: 'elsewhere', position: 1, queue: 'default' });
+    await ignorant.close();
+    expect(await readDeliveries(other.dataSource, namespace)).toMatchObject([
+      { status: 'queued', attempts: 0, last_error: null },
+    ]);
+
+    const knows = await startApp({
+      url: backends.database.url,
+      events: { namespace, queue: backends[kind] },
+      providers: [onEvent(Happened, { id: 'elsewhere' }, () => undefined)],
+    });
+    const completed = nextSignal(knows.signals, 'delivery.completed');
+    // It waits for its next look; nobody needs to wait for that here.
+    const bull = await openBull(backends, kind, namespace);
+    const [job] = await bull.getDelayed();
+    await job!.promote();
+    expect(await completed).toMatchObject({ handler: 'elsewhere', attempt: 1 });
+  });
+});

@@ -1,0 +1,146 @@
+import { describe, expect, it } from 'vitest';
+import { jobId, jobPriorities, queueName, toJob } from '../../lib/queue/delivery-job.js';
+import type { LoggedEvent, RegisteredHandler } from '../../lib/store/event-store.js';
+
+const ref = { position: 7, handler: 'Mails_confirm', epoch: 0 };
+
+describe('the job id', () => {
+  it('D1: is the same for every push of a delivery in one epoch, and another in the next', () => {
+    expect(jobId('shop', ref)).toBe('shop-7-Mails_confirm-0');
+    expect(jobId('shop', ref)).toBe(jobId('shop', { ...ref }));
+    expect(jobId('shop', { ...ref, epoch: 1 })).toBe('shop-7-Mails_confirm-1');
+  });
+
+  it.each(['Mails.confirm', 'a:b', 'a/b', 'a$b', 'x'.repeat(200), 'meta', '0', '12', 'ü'])(
+    'holds only what BullMQ allows, whatever the handler is called: %s',
+    (handler) => {
+      const id = jobId('default', { ...ref, handler });
+      expect(id).toMatch(/^[A-Za-z0-9_-]+$/);
+      expect(id).not.toMatch(/^\d+$/);
+      expect(id.length).toBeLessThan(160);
+    },
+  );
+
+  it('differs for different handlers, events, epochs and namespaces', () => {
+    const handlers = [
+      'a.b',
+      'a:b',
+      'a_b',
+      'a/b',
+      'a-b',
+      `${'x'.repeat(60)}y`,
+      `${'x'.repeat(60)}z`,
+    ];
+    const ids = handlers.flatMap((handler) =>
+      ['n', 'm'].flatMap((namespace) =>
+        [1, 11].flatMap((position) =>
+          [0, 1].map((epoch) => jobId(namespace, { position, handler, epoch })),
+        ),
+      ),
+    );
+    expect(new Set(ids).size).toBe(handlers.length * 8);
+  });
+});
+
+describe('the name of a queue', () => {
+  const name = (namespace: string, queue: string, identity = 'f00d') =>
+    queueName({ namespace, identity }, queue);
+
+  it('holds all that it depends on', () => {
+    expect(name('shop', 'mail')).toBe('events.shop.mail.f00d');
+  });
+
+  it('differs wherever namespace, queue or database differ', () => {
+    const names = [
+      name('a', 'b-c'),
+      name('a-b', 'c'),
+      name('a_b', 'c'),
+      name('a', 'b'),
+      name('b', 'a'),
+      name('a', 'b', 'beef'),
+    ];
+    expect(new Set(names).size).toBe(names.length);
+  });
+});
+
+describe('a job', () => {
+  const event: LoggedEvent = {
+    position: 7,
+    eventId: 'e7',
+    name: 'order.placed',
+    version: 1,
+    category: 'domain',
+    data: { text: 'ü'.repeat(10) },
+    metadata: null,
+    key: null,
+    entityType: null,
+    entityId: null,
+    entityVersion: null,
+    actorType: null,
+    actorId: null,
+    causationId: null,
+    correlationId: null,
+    occurredAt: '2026-01-01T00:00:00.000Z',
+  };
+  const target = { queue: 'mail', priority: undefined };
+  const bytes = Buffer.byteLength(JSON.stringify({ data: event.data, metadata: null }));
+
+  it('carries the event up to the limit, counted in bytes', () => {
+    expect(toJob('n', ref, event, target, bytes)).toEqual({
+      id: 'n-7-Mails_confirm-0',
+      queue: 'mail',
+      priority: undefined,
+      data: { handler: 'Mails_confirm', deliveries: [{ position: 7, epoch: 0, event }] },
+    });
+  });
+
+  it('B5: carries only a reference above it', () => {
+    expect(toJob('n', ref, event, target, bytes - 1).data).toEqual({
+      handler: 'Mails_confirm',
+      deliveries: [{ position: 7, epoch: 0 }],
+    });
+  });
+
+  it('B5: counts metadata too', () => {
+    const marked = { ...event, metadata: { note: 'x'.repeat(100) } };
+    expect(toJob('n', ref, marked, target, bytes).data.deliveries[0]).not.toHaveProperty('event');
+  });
+});
+
+describe('priorities', () => {
+  const handler = (id: string, queue: string, priority: number): RegisteredHandler => ({
+    id,
+    queue,
+    priority,
+    aliases: [`${id}.old`],
+    events: ['e'],
+    maxAttempts: 1,
+    transactional: false,
+  });
+
+  it('are left out where all handlers of a queue have the same', () => {
+    const found = jobPriorities([handler('a', 'mail', 7), handler('b', 'mail', 7)]);
+    expect([...found]).toEqual([
+      ['a', undefined],
+      ['a.old', undefined],
+      ['b', undefined],
+      ['b.old', undefined],
+    ]);
+  });
+
+  it('are set for all handlers of a queue where they differ, and for their former ids', () => {
+    const found = jobPriorities([
+      handler('a', 'mail', 1),
+      handler('b', 'mail', 50),
+      handler('c', 'default', 9),
+    ]);
+    expect(Object.fromEntries(found)).toEqual({
+      a: 1,
+      'a.old': 1,
+      b: 50,
+      'b.old': 50,
+      c: undefined,
+      'c.old': undefined,
+    });
+  });
+});

@@ -1,0 +1,67 @@
+import { defineEvent } from 'nestjs-durable-events';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { jobCount, openBull, QUEUE_KINDS } from '../support/bull.js';
+import { readDeliveries, sorted, upTo } from '../support/deliveries.js';
+import { onEvent } from '../support/inline-handler.js';
+import { proxiedQueue } from '../support/proxied.js';
+import { countSignals, nextSignal, recordSignals } from '../support/signals.js';
+import { emitIn, newNamespace, startApp } from '../support/start-app.js';
+import { createTestBackends, type TestBackends } from '../support/test-app.js';
+import { deferred, eventually } from '../support/wait.js';
+
+const Happened = defineEvent<{ n: number }>('happened');
+const FAULTS = ['cut', 'blackhole'] as const;
+
+let backends: TestBackends;
+beforeAll(async () => {
+  backends = await createTestBackends();
+});
+afterAll(() => backends.drop());
+
+describe.each(QUEUE_KINDS.flatMap((kind) => FAULTS.map((fault) => ({ kind, fault }))))(
+  'BullMQ on $kind out of reach while handlers run ($fault)',
+  ({ kind, fault }) => {
+    it('D4 D9: while handlers run: nothing is lost, nothing done is run again', async () => {
+      const { proxy, queue } = await proxiedQueue(backends, kind);
+      const namespace = newNamespace();
+      const release = deferred();
+      const runs: number[] = [];
+      const app = await startApp({
+        url: backends.database.url,
+        events: {
+          namespace,
+          queue,
+          workers: { lockDuration: '1s', pollInterval: '200ms' },
+          shutdownTimeout: '1s',
+        },
+        providers: [
+          onEvent(Happened, { id: 'slow' }, async ({ data }) => {
+            runs.push(data.n);
+            await release.promise;
+          }),
+        ],
+      });
+      const outages = recordSignals(app.signals, 'queue.unavailable');
+      const started = countSignals(app.signals, 'delivery.started', 3);
+      for (const n of upTo(3)) await emitIn(app, Happened, { n });
+      await started;
+      proxy[fault]();
+      const done = countSignals(app.signals, 'delivery.completed', 3);
+      release.resolve();
+      // The database takes their completions; the queue hears of them later.
+      await done;
+      await emitIn(app, Happened, { n: 4 });
+      await nextSignal(app.signals, 'relay.failed');
+      const last = nextSignal(app.signals, 'delivery.completed');
+      proxy.heal();
+      expect((await last).position).toBe(4);
+      const bull = await openBull(backends, kind, namespace);
+      await eventually(async () => (await jobCount(bull)) === 0, { what: 'no job is left' });
+      expect(sorted(runs)).toEqual(upTo(4));
+      for (const row of await readDeliveries(app.dataSource, namespace)) {
+        expect(row).toMatchObject({ status: 'completed', attempts: 1 });
+      }
+      expect(outages.length).toBeGreaterThan(0);
+    });
+  },
+);

@@ -1,0 +1,147 @@
+import { EventsSchemaOutdatedError, type EventsModuleOptions } from 'nestjs-durable-events';
+import { DataSource } from 'typeorm';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { emitOnly } from '../support/emit-app.js';
+import {
+  createTestBackends,
+  startTestApp,
+  type TestApp,
+  type TestBackends,
+} from '../support/test-app.js';
+
+let backends: TestBackends;
+let dataSource: DataSource;
+
+beforeEach(async () => {
+  backends = await createTestBackends();
+  dataSource = await new DataSource({
+    type: 'postgres',
+    url: backends.database.url,
+  }).initialize();
+});
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await dataSource.destroy();
+  await backends.drop();
+});
+
+/** Boots; returns the error if that fails. */
+async function boot(events: EventsModuleOptions): Promise<TestApp | Error> {
+  try {
+    return await startTestApp({ url: backends.database.url, events });
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+async function bootAndClose(events: EventsModuleOptions): Promise<Error | undefined> {
+  const app = await boot(events);
+  if (app instanceof Error) return app;
+  await app.close();
+  return undefined;
+}
+
+const versions = (table = 'events_migrations') =>
+  dataSource.query<{ version: number }[]>(`SELECT version FROM ${table}`);
+
+describe('boots at once on an empty database', () => {
+  /** Boots five applications at once; returns what failed. */
+  async function bootFive(options: (index: number) => EventsModuleOptions): Promise<Error[]> {
+    const apps = await Promise.all(
+      Array.from({ length: 5 }, (_, index) => boot({ queue: backends.redis, ...options(index) })),
+    );
+    const failed = apps.filter((app) => app instanceof Error);
+    for (const app of apps) if (!(app instanceof Error)) await app.close();
+    return failed;
+  }
+
+  it('C24: all succeed, and each version is applied once', async () => {
+    for (let round = 0; round < 3; round++) {
+      expect(await bootFive(() => ({}))).toEqual([]);
+      expect(await versions()).toEqual([{ version: 1 }]);
+      await dataSource.query('DROP SCHEMA public CASCADE');
+      await dataSource.query('CREATE SCHEMA public');
+    }
+  });
+
+  it('C24: the same with a schema of one’s own', async () => {
+    expect(await bootFive(() => ({ tables: { schema: 'messaging' } }))).toEqual([]);
+    expect(await versions('messaging.events_migrations')).toEqual([{ version: 1 }]);
+  });
+
+  it('C24: the same with different prefixes in one schema', async () => {
+    for (let round = 0; round < 3; round++) {
+      const tables = (index: number) => ({ schema: `messaging${round}`, prefix: `bus${index}_` });
+      expect(await bootFive((index) => ({ tables: tables(index) }))).toEqual([]);
+    }
+  });
+
+  it('C24: the same with the queue in the same database', async () => {
+    const failed = await bootFive(() => ({ queue: backends.postgres }));
+    expect(failed).toEqual([]);
+    expect(await versions()).toEqual([{ version: 1 }]);
+  });
+});
+
+describe('a boot that may not migrate', () => {
+  const production: [string, () => EventsModuleOptions][] = [
+    [
+      'NODE_ENV=production',
+      () => {
+        vi.stubEnv('NODE_ENV', 'production');
+        return {};
+      },
+    ],
+    ['migrate: false', () => ({ migrate: false })],
+  ];
+
+  it.each(production)(
+    'stops without tables and says how to make them (%s)',
+    async (_how, options) => {
+      const error = await bootAndClose({ queue: backends.redis, ...options() });
+      expect(error).toBeInstanceOf(EventsSchemaOutdatedError);
+      expect(error).toMatchObject({ foundVersion: 0, neededVersion: 1 });
+      expect(error?.message).toContain('CreateDurableEvents1763683200000');
+      expect(error?.message).toContain('migration:run');
+      expect(error?.message).toContain('migrate: true');
+      const [row] = await dataSource.query<{ present: boolean }[]>(
+        `SELECT to_regclass('events_migrations') IS NOT NULL AS present`,
+      );
+      expect(row).toEqual({ present: false });
+    },
+  );
+
+  it.each(production)('goes on where the tables are there (%s)', async (_how, options) => {
+    expect(await bootAndClose({ queue: backends.redis })).toBeUndefined();
+    expect(await bootAndClose({ queue: backends.redis, ...options() })).toBeUndefined();
+  });
+
+  it('migrates in production if told to', async () => {
+    vi.stubEnv('NODE_ENV', 'production');
+    expect(await bootAndClose({ queue: backends.redis, migrate: true })).toBeUndefined();
+    expect(await versions()).toEqual([{ version: 1 }]);
+  });
+
+  it('looks where the options say: another prefix or schema is not there', async () => {
+    expect(await bootAndClose({ queue: backends.redis })).toBeUndefined();
+    for (const tables of [{ prefix: 'other_' }, { schema: 'nowhere' }]) {
+      expect(await bootAndClose({ queue: backends.redis, migrate: false, tables })).toBeInstanceOf(
+        EventsSchemaOutdatedError,
+      );
+    }
+  });
+
+  it('stops a process that only emits too', async () => {
+    expect(await bootAndClose(emitOnly({ migrate: false }))).toBeInstanceOf(
+      EventsSchemaOutdatedError,
+    );
+  });
+});
+
+it('a database of a newer release is left as it is, during a rolling deploy', async () => {
+  expect(await bootAndClose({ queue: backends.redis })).toBeUndefined();
+  await dataSource.query('INSERT INTO events_migrations VALUES (2, now())');
+  expect(await bootAndClose({ queue: backends.redis })).toBeUndefined();
+  expect(await bootAndClose({ queue: backends.redis, migrate: false })).toBeUndefined();
+  expect(await versions()).toEqual([{ version: 1 }, { version: 2 }]);
+});

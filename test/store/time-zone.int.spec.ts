@@ -1,0 +1,98 @@
+import { Injectable } from '@nestjs/common';
+import { defineEvent, EventHandler, type DomainEvent } from 'nestjs-durable-events';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { nextSignal } from '../support/signals.js';
+import { createTestBackends, startTestApp, type TestBackends } from '../support/test-app.js';
+
+const OrderPlaced = defineEvent<{ at: Date }>('order.placed', {
+  entity: () => ({ type: 'order', id: 'o1' }),
+});
+
+@Injectable()
+class Handlers {
+  readonly seen: DomainEvent<typeof OrderPlaced>[] = [];
+
+  @EventHandler(OrderPlaced)
+  onOrderPlaced(event: DomainEvent<typeof OrderPlaced>): void {
+    this.seen.push(event);
+  }
+}
+
+let backends: TestBackends;
+beforeAll(async () => {
+  backends = await createTestBackends();
+});
+afterAll(async () => {
+  vi.unstubAllEnvs();
+  await backends.drop();
+});
+
+/** An instant that no zone skips or has twice. */
+const OCCURRED = new Date('2024-06-15T12:34:56.789Z');
+
+// Of the process (what Date and the driver think) and of the session (what PostgreSQL thinks).
+describe.each([
+  ['UTC', 'UTC'],
+  ['Pacific/Kiritimati', 'UTC'],
+  ['UTC', 'America/Los_Angeles'],
+  ['America/St_Johns', 'Pacific/Kiritimati'],
+  ['Pacific/Kiritimati', 'Pacific/Pago_Pago'],
+])('process in %s, session in %s', (processZone, sessionZone) => {
+  beforeEach(() => {
+    vi.stubEnv('TZ', processZone);
+  });
+
+  it('B6: times come out as they went in, and nothing is due early or late', async () => {
+    const namespace = `${processZone}-${sessionZone}`.replaceAll(/[^A-Za-z-]/g, '_');
+    const app = await startTestApp({
+      url: backends.database.url,
+      events: { namespace, queue: backends.redis, standalone: 'allow' },
+      providers: [Handlers],
+      dataSource: { extra: { options: `-c TimeZone=${sessionZone}` } },
+    });
+    try {
+      const [zone] = await app.dataSource.query<{ TimeZone: string }[]>('SHOW TimeZone');
+      expect(zone).toEqual({ TimeZone: sessionZone });
+      expect(new Intl.DateTimeFormat().resolvedOptions().timeZone).toBe(processZone);
+
+      const before = Date.now();
+      const later = await app.bus.emit(OrderPlaced, { at: OCCURRED }, { delay: '1h' });
+      const completed = nextSignal(app.signals, 'delivery.completed');
+      const { eventId } = await app.bus.emit(
+        OrderPlaced,
+        { at: OCCURRED },
+        { occurredAt: OCCURRED, delay: 1 },
+      );
+      expect(await completed).toMatchObject({ eventId });
+      const after = Date.now();
+
+      const [seen] = app.context.get(Handlers).seen;
+      expect(seen).toMatchObject({
+        eventId,
+        occurredAt: OCCURRED,
+        data: { at: OCCURRED.toISOString() },
+      });
+      const logged = await app.log.get(eventId);
+      expect(logged?.occurredAt).toEqual(OCCURRED);
+      const [delivery] = logged?.deliveries ?? [];
+      // The database runs on this machine: its clock is ours.
+      for (const time of [delivery?.queuedAt, delivery?.lastAttemptAt, delivery?.completedAt]) {
+        expect(time?.getTime()).toBeGreaterThanOrEqual(before - 1_000);
+        expect(time?.getTime()).toBeLessThanOrEqual(after + 1_000);
+      }
+
+      const waiting = await app.log.get(later.eventId);
+      expect(waiting?.position).toBeUndefined();
+      expect(waiting?.occurredAt.getTime()).toBeGreaterThanOrEqual(before - 1_000);
+      expect(waiting?.occurredAt.getTime()).toBeLessThanOrEqual(after + 1_000);
+      const [due] = await app.dataSource.query<{ in_an_hour: boolean }[]>(
+        `SELECT extract(epoch FROM scheduled_at - clock_timestamp()) BETWEEN 3000 AND 3600
+          AS in_an_hour FROM events_outbox WHERE event_id = $1`,
+        [later.eventId],
+      );
+      expect(due).toEqual({ in_an_hour: true });
+    } finally {
+      await app.close();
+    }
+  });
+});

@@ -1,0 +1,122 @@
+import type { EventsModuleOptions } from 'nestjs-durable-events';
+import { Column, Entity, PrimaryColumn, type DataSourceOptions, type Logger } from 'typeorm';
+import { startTestApp, type TestApp, type TestAppOptions } from './test-app.js';
+
+/** The application's own entity. */
+@Entity('orders')
+export class Order {
+  @PrimaryColumn('text')
+  id!: string;
+
+  @Column('integer', { default: 0 })
+  total!: number;
+}
+
+/** A row of the outbox, as PostgreSQL shows it. */
+export interface OutboxRow {
+  readonly seq: string;
+  readonly namespace: string;
+  readonly event_id: string;
+  readonly name: string;
+  readonly version: number;
+  readonly category: string;
+  readonly data: unknown;
+  readonly metadata: unknown;
+  readonly key: string | null;
+  readonly entity_type: string | null;
+  readonly entity_id: string | null;
+  readonly entity_version: number | null;
+  readonly actor_type: string | null;
+  readonly actor_id: string | null;
+  readonly causation_id: string | null;
+  readonly correlation_id: string | null;
+  readonly occurred_at: Date;
+  readonly scheduled_at: Date | null;
+}
+
+export interface EmitApp extends TestApp {
+  /** What is committed in the outbox, in the order of emission. */
+  outbox(): Promise<OutboxRow[]>;
+  /** Data of what is committed in the outbox. */
+  emitted(): Promise<unknown[]>;
+  /** Committed rows of the business's own table. */
+  orders(): Promise<string[]>;
+  /** Empties outbox, idempotency keys and orders. */
+  clear(): Promise<void>;
+}
+
+/** An application that only emits: what it commits stays in the outbox, to be looked at. */
+export async function startEmitApp(
+  url: string,
+  { events, ...options }: Omit<TestAppOptions, 'url'> = {},
+): Promise<EmitApp> {
+  const dataSource = { entities: [Order], ...options.dataSource } as Partial<DataSourceOptions>;
+  const app = await startTestApp({ ...options, url, events: emitOnly(events), dataSource });
+  return toEmitApp(app);
+}
+
+/** Options of a process that only emits. */
+export function emitOnly(events?: EventsModuleOptions): EventsModuleOptions {
+  return { relay: { enabled: false }, workers: { enabled: false }, ...events };
+}
+
+export async function toEmitApp(app: TestApp): Promise<EmitApp> {
+  await app.dataSource.query(
+    'CREATE TABLE IF NOT EXISTS orders (id text PRIMARY KEY, total integer NOT NULL DEFAULT 0)',
+  );
+  return {
+    ...app,
+    outbox: () => app.dataSource.query<OutboxRow[]>('SELECT * FROM events_outbox ORDER BY seq'),
+    emitted: async () => {
+      const rows = await app.dataSource.query<OutboxRow[]>(
+        'SELECT data FROM events_outbox ORDER BY seq',
+      );
+      return rows.map(({ data }) => data);
+    },
+    orders: async () => {
+      const rows = await app.dataSource.query<{ id: string }[]>(
+        'SELECT id FROM orders ORDER BY id',
+      );
+      return rows.map(({ id }) => id);
+    },
+    clear: async () => {
+      await app.dataSource.query('TRUNCATE events_outbox, events_idempotency, orders');
+    },
+  };
+}
+
+/** Saves an order through a manager or runner, as the application's own write. */
+export async function saveOrder(
+  through: { query(sql: string, parameters?: unknown[]): Promise<unknown> },
+  id: string,
+): Promise<void> {
+  await through.query('INSERT INTO orders (id) VALUES ($1)', [id]);
+}
+
+/** Records every statement that TypeORM sends. Give it to the DataSource as its logger. */
+export class QueryRecorder implements Logger {
+  readonly queries: string[] = [];
+
+  /** As options of a DataSource. */
+  get options(): Partial<DataSourceOptions> {
+    return { logger: this, logging: true };
+  }
+
+  /** Statements that match, from now on. */
+  start(): void {
+    this.queries.length = 0;
+  }
+
+  matching(pattern: RegExp): string[] {
+    return this.queries.filter((query) => pattern.test(query));
+  }
+
+  logQuery(query: string): void {
+    this.queries.push(query);
+  }
+  logQueryError(): void {}
+  logQuerySlow(): void {}
+  logSchemaBuild(): void {}
+  logMigration(): void {}
+  log(): void {}
+}
