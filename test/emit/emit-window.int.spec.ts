@@ -6,12 +6,17 @@ import {
   InvalidEventDataError,
   type EmitOptions,
 } from 'nestjs-durable-events';
-import { DataSource, type EntityManager, type QueryRunner } from 'typeorm';
+import {
+  DataSource,
+  type EntityManager,
+  type EntitySubscriberInterface,
+  type QueryRunner,
+} from 'typeorm';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { EmitWindows } from '../../lib/emit/emit-window.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { saveOrder, startEmitApp, type EmitApp } from '../support/emit-app.js';
+import { QueryRecorder, saveOrder, startEmitApp, type EmitApp } from '../support/emit-app.js';
 import { deferred } from '../support/wait.js';
 
 const OrderPlaced = defineEvent<string>('order.placed');
@@ -20,10 +25,11 @@ let database: TestDatabase;
 let app: EmitApp;
 /** The same database, with emits outside transactions allowed. */
 let lenient: EmitApp;
+const recorder = new QueryRecorder();
 
 beforeAll(async () => {
   database = await createTestDatabase();
-  app = await startEmitApp(database.url);
+  app = await startEmitApp(database.url, { dataSource: recorder.options });
   lenient = await startEmitApp(database.url, { events: { standalone: 'allow' } });
 });
 afterEach(() => app.clear());
@@ -134,7 +140,16 @@ describe('a statement failed and its error was swallowed', () => {
 });
 
 describe('Promise.all', () => {
-  /** An event whose check takes until `checked` is settled. */
+  const ENDS = /^(INSERT INTO "events_outbox"|COMMIT|ROLLBACK)/;
+  let slowEvents = 0;
+  let hook: EntitySubscriberInterface | undefined;
+  afterEach(() => {
+    const { subscribers } = app.dataSource;
+    if (hook !== undefined) subscribers.splice(subscribers.indexOf(hook), 1);
+    hook = undefined;
+  });
+
+  /** An event whose check takes until its transaction has begun to end. */
   function slowEvent() {
     const called = deferred();
     const checked = deferred();
@@ -143,9 +158,15 @@ describe('Promise.all', () => {
       await checked.promise;
       return true;
     });
-    return { event: defineEvent(`slow.${slowEvents++}`, { schema }), called, checked };
+    const finish = (end: 'beforeTransactionCommit' | 'beforeTransactionRollback') => {
+      // A turn later: whoever does not wait has sent its COMMIT or ROLLBACK by then.
+      hook = { [end]: () => void setImmediate(() => checked.resolve()) };
+      app.dataSource.subscribers.push(hook);
+      recorder.start();
+    };
+    const event = defineEvent(`slow.${slowEvents++}`, { schema });
+    return { event, called: called.promise, finish };
   }
-  let slowEvents = 0;
 
   it('A4: a late emit after a sibling failed rejects, and nothing is saved', async () => {
     const rolledBack = deferred();
@@ -191,28 +212,28 @@ describe('Promise.all', () => {
   });
 
   it('A4: the rollback waits for an emit under way, which is undone with it', async () => {
-    const { event, called, checked } = slowEvent();
+    const { event, called, finish } = slowEvent();
     let slow!: Promise<unknown>;
     const transaction = app.dataSource.transaction(async () => {
       slow = app.bus.emit(event, 'slow');
-      await Promise.all([slow, called.promise.then(() => Promise.reject(new Error('sibling')))]);
+      await called;
+      throw new Error('sibling');
     });
-    await called.promise;
-    checked.resolve();
+    finish('beforeTransactionRollback');
     await expect(transaction).rejects.toThrow('sibling');
     await expect(slow).resolves.toMatchObject({ duplicate: false });
+    expect(recorder.matching(ENDS)).toEqual([expect.stringContaining('INSERT'), 'ROLLBACK']);
     expect(await app.emitted()).toEqual([]);
   });
 
   it('A4: the commit waits for an emit that nobody awaited', async () => {
-    const { event, called, checked } = slowEvent();
-    const transaction = app.dataSource.transaction(async () => {
+    const { event, called, finish } = slowEvent();
+    finish('beforeTransactionCommit');
+    await app.dataSource.transaction(async () => {
       void app.bus.emit(event, 'slow');
-      await called.promise;
+      await called;
     });
-    await called.promise;
-    checked.resolve();
-    await transaction;
+    expect(recorder.matching(ENDS)).toEqual([expect.stringContaining('INSERT'), 'COMMIT']);
     expect(await app.emitted()).toEqual(['slow']);
   });
 
@@ -227,14 +248,14 @@ describe('Promise.all', () => {
   });
 
   it('A4: the rollback to a savepoint waits for an emit under way', async () => {
-    const { event, called, checked } = slowEvent();
+    const { event, called, finish } = slowEvent();
     await app.dataSource.transaction(async (manager) => {
       const nested = manager.transaction(async () => {
-        const slow = app.bus.emit(event, 'slow');
-        await Promise.all([slow, called.promise.then(() => Promise.reject(new Error('sibling')))]);
+        void app.bus.emit(event, 'slow');
+        await called;
+        throw new Error('sibling');
       });
-      await called.promise;
-      checked.resolve();
+      finish('beforeTransactionRollback');
       await expect(nested).rejects.toThrow('sibling');
       await emit('after');
     });

@@ -23,17 +23,18 @@ afterAll(async () => {
 const emit = (data: string, idempotencyKey: string) =>
   app.bus.emit(OrderPlaced, data, { idempotencyKey });
 
-/** Resolves once a statement of this database waits for another transaction. */
-function somebodyWaits(): Promise<unknown> {
+/** Resolves once so many statements of this database wait for other transactions. */
+function waiting(count: number): Promise<unknown> {
   return eventually(
     async () => {
-      const [row] = await app.dataSource.query<{ waiting: boolean }[]>(
-        `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
-          AND wait_event_type = 'Lock') AS waiting`,
+      const [row] = await app.dataSource.query<{ waiting: number }[]>(
+        `SELECT count(*)::int AS waiting FROM pg_stat_activity
+          WHERE datname = current_database() AND wait_event_type = 'Lock'
+            AND backend_type = 'client backend'`,
       );
-      return row?.waiting;
+      return row?.waiting === count;
     },
-    { what: 'a second transaction waits for the key' },
+    { what: `${count} transactions wait for a key` },
   );
 }
 
@@ -97,7 +98,7 @@ describe('an idempotency key', () => {
     });
     const { eventId } = await started.promise;
     const second = app.dataSource.transaction(() => emit('second', 'k1'));
-    await somebodyWaits();
+    await waiting(1);
     finish.resolve();
     await first.catch(() => undefined);
     const emitted = await second;
@@ -139,12 +140,23 @@ describe('an idempotency key', () => {
       app.dataSource.transaction(() =>
         app.bus.emitMany(keys.map((key) => [OrderPlaced, key, { idempotencyKey: key }] as const)),
       );
-    const keys = Array.from({ length: 50 }, (_, index) => `k${index}`);
-    for (let round = 0; round < 5; round++) {
-      await Promise.all([claims(keys), claims(keys.toReversed())]);
-      expect(await app.emitted()).toHaveLength(keys.length);
-      await app.clear();
-    }
+    // Both must wait for the key in the middle, and have claimed what comes before it.
+    const finish = deferred();
+    const claimed = deferred();
+    const middle = app.dataSource.transaction(async () => {
+      await emit('m', 'm');
+      claimed.resolve();
+      await finish.promise;
+      throw new Error('changed my mind');
+    });
+    await claimed.promise;
+    const both = [claims(['a', 'm', 'z']), claims(['z', 'm', 'a'])];
+    await waiting(2);
+    finish.resolve();
+    await expect(middle).rejects.toThrow('changed my mind');
+    const duplicates = (await Promise.all(both)).flat().filter(({ duplicate }) => duplicate);
+    expect(duplicates).toHaveLength(3);
+    expect(await app.emitted()).toHaveLength(3);
   });
 
   it('belongs to a namespace', async () => {

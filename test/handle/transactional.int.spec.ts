@@ -230,17 +230,15 @@ describe('a transactional handler', () => {
     const failed = recordSignals(app.signals, 'delivery.failed');
     const postponed = nextSignal(app.signals, 'delivery.postponed');
     const completed = nextSignal(app.signals, 'delivery.completed');
-    // Asked for in the moment before the delivery's transaction begins, so served before it.
+    // Asked for in the moment before the delivery's transaction begins, so served before it; given
+    // back in time to record a failed attempt, if it were one.
     const greedy = app.dataSource.createQueryRunner();
-    const started = nextSignal(app.signals, 'delivery.started').then(() => undefined);
     const off = app.signals.on('delivery.started', () => {
       off();
-      void greedy.connect();
+      void greedy.query('SELECT pg_sleep(0.15)').then(() => greedy.release());
     });
     await app.dataSource.transaction(() => app.bus.emit(Ordered, { n: 1 }));
-    await started;
     await postponed;
-    await greedy.release();
     await completed;
     expect(failed).toEqual([]);
     expect(await effects(app)).toEqual([1]);

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { Interval, ScheduleModule, SchedulerRegistry } from '@nestjs/schedule';
 import { defineEvent } from 'nestjs-durable-events';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { onEvent } from '../support/inline-handler.js';
 import { nextSignal } from '../support/signals.js';
 import { emitIn, newNamespace, startApp } from '../support/start-app.js';
@@ -91,6 +91,37 @@ describe('without it', () => {
     await emitIn(app, Happened);
     await completed;
   });
+});
+
+it.each([
+  ['with', [ScheduleModule.forRoot()]],
+  ['without', []],
+])('no timer of the library is left after close, %s ScheduleModule', async (_with, imports) => {
+  const set = vi.spyOn(globalThis, 'setInterval');
+  const cleared = vi.spyOn(globalThis, 'clearInterval');
+  onTestFinished(() => {
+    vi.restoreAllMocks();
+  });
+  const app = await startApp({
+    url: backends.database.url,
+    events: {
+      namespace: newNamespace(),
+      queue: backends.redis,
+      relay: { pollInterval: 12_345 },
+      rescue: { interval: 23_456 },
+    },
+    imports,
+    providers: [handler],
+  });
+  const ours = set.mock.results
+    .filter((_result, index) =>
+      [12_345, 23_456, 60_000].includes(Number(set.mock.calls[index]?.[1])),
+    )
+    .map(({ value }) => value as NodeJS.Timeout);
+  expect(ours).toHaveLength(3);
+  await app.close();
+  const ended = cleared.mock.calls.map(([timer]) => timer);
+  expect(ours.filter((timer) => !ended.includes(timer))).toEqual([]);
 });
 
 describe('only the timers that a process needs', () => {

@@ -6,7 +6,7 @@ import { QueryLog } from '../support/query-log.js';
 import { countSignals, nextSignal, recordSignals } from '../support/signals.js';
 import { emitIn, newNamespace, startApp } from '../support/start-app.js';
 import { createTestBackends, type TestApp, type TestBackends } from '../support/test-app.js';
-import { deferred } from '../support/wait.js';
+import { deferred, eventually } from '../support/wait.js';
 
 const Happened = defineEvent<{ n?: number }>('happened');
 const NEVER = '20d';
@@ -171,11 +171,34 @@ describe('the wake-up', () => {
   });
 
   it('is not lost when it comes during a pass', async () => {
-    const { app, handled } = await startRelaying(NEVER);
-    const completed = countSignals(app.signals, 'delivery.completed', 60);
-    for (const n of upTo(60)) await emitIn(app, Happened, { n });
+    const { app, namespace, handled } = await startRelaying(NEVER);
+    const { dataSource } = app;
+    const moved = recordSignals(app.signals, 'relay.moved');
+    const completed = countSignals(app.signals, 'delivery.completed', 2);
+    // The pass waits for whoever has taken its position; by then it has read what it will move.
+    const holder = dataSource.createQueryRunner();
+    await holder.startTransaction();
+    await holder.query(
+      `INSERT INTO events_log (namespace, position, event_id, name, version, category, data,
+         occurred_at, relayed_at)
+       VALUES ($1, 1, gen_random_uuid(), 'squatter', 1, 'domain', '{}', now(), now())`,
+      [namespace],
+    );
+    await emitIn(app, Happened, { n: 1 });
+    const waits = async () => {
+      const [found] = await dataSource.query(
+        `SELECT 1 FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+      );
+      return found !== undefined;
+    };
+    await eventually(waits, { what: 'the pass waits for its position' });
+    await emitIn(app, Happened, { n: 2 });
+    await holder.rollbackTransaction();
+    await holder.release();
     await completed;
-    expect(sorted(handled)).toEqual(upTo(60));
+    expect(sorted(handled)).toEqual([1, 2]);
+    expect(moved).toHaveLength(2);
   });
 
   it('follows a standalone emit', async () => {

@@ -116,6 +116,13 @@ describe('a boot that may not migrate', () => {
     expect(await bootAndClose({ queue: backends.redis, ...options() })).toBeUndefined();
   });
 
+  it('stops without the queue’s tables too, where the queue is in PostgreSQL', async () => {
+    expect(await bootAndClose({ queue: backends.redis })).toBeUndefined();
+    const error = await bootAndClose({ queue: backends.postgres, migrate: false });
+    expect(error).toBeInstanceOf(EventsSchemaOutdatedError);
+    expect(error?.message).toContain('CreateEventQueue1763683200001');
+  });
+
   it('migrates in production if told to', async () => {
     vi.stubEnv('NODE_ENV', 'production');
     expect(await bootAndClose({ queue: backends.redis, migrate: true })).toBeUndefined();

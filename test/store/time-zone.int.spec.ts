@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { defineEvent, EventHandler, type DomainEvent } from 'nestjs-durable-events';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { emitOnly } from '../support/emit-app.js';
 import { nextSignal } from '../support/signals.js';
 import { createTestBackends, startTestApp, type TestBackends } from '../support/test-app.js';
 
@@ -95,4 +96,34 @@ describe.each([
       await app.close();
     }
   });
+});
+
+it.each([
+  ['Pacific/Kiritimati', 'Pacific/Pago_Pago'],
+  ['Pacific/Pago_Pago', 'Pacific/Kiritimati'],
+])('B6: an emitter in %s and a relay in %s agree on what is due', async (emits, relays) => {
+  vi.unstubAllEnvs();
+  const session = (zone: string) => ({ extra: { options: `-c TimeZone=${zone}` } });
+  const namespace = emits.replace('/', '_');
+  const relay = await startTestApp({
+    url: backends.database.url,
+    events: { namespace, queue: backends.redis },
+    providers: [Handlers],
+    dataSource: session(relays),
+  });
+  const emitter = await startTestApp({
+    url: backends.database.url,
+    events: emitOnly({ namespace, standalone: 'allow' }),
+    dataSource: session(emits),
+  });
+  try {
+    const completed = nextSignal(relay.signals, 'delivery.completed');
+    const later = await emitter.bus.emit(OrderPlaced, { at: OCCURRED }, { delay: '1h' });
+    const soon = await emitter.bus.emit(OrderPlaced, { at: OCCURRED }, { delay: 1 });
+    expect(await completed).toMatchObject({ eventId: soon.eventId });
+    expect(await relay.log.get(later.eventId)).toMatchObject({ position: undefined });
+  } finally {
+    await emitter.close();
+    await relay.close();
+  }
 });
