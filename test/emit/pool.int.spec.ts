@@ -25,7 +25,7 @@ beforeAll(async () => {
 afterAll(() => backends.drop());
 
 /** A statement that would hang for want of a connection fails instead. */
-const pool = (max: number) => ({ extra: { max, connectionTimeoutMillis: 3_000 } });
+const pool = (max: number) => ({ extra: { max, connectionTimeoutMillis: 10_000 } });
 
 describe.each([1, 2])('A11: a pool of %d', (max) => {
   let app: EmitApp;

@@ -115,7 +115,12 @@ describe('encodeJson', () => {
     ['B3', 'a toJSON that gives NaN', { a: giving({ b: Number.NaN }) }, 'data.a.b'],
     ['B3', 'a toJSON that gives a date, which JSON empties', { a: giving(new Date(0)) }, 'data.a'],
     ['B3', 'a toJSON that gives a Map', { a: giving(new Map()) }, 'data.a'],
-    ['B4', 'an own __proto__', JSON.parse('{"a":{"__proto__":{"admin":true}}}'), 'data.a.__proto__'],
+    [
+      'B4',
+      'an own __proto__',
+      JSON.parse('{"a":{"__proto__":{"admin":true}}}'),
+      'data.a.__proto__',
+    ],
     ['B3', 'a circle', circular, 'data.list[0]'],
     ['B3', 'a circle through toJSON', { a: parent }, 'data.a[0]'],
   ])('%s: refuses %s and says where', (_row, _what, data, path) => {

@@ -31,13 +31,21 @@ describe('defineEvent', () => {
     },
   );
 
-  it.each(['', '.order', '-x', 'order placed', 'größe', 'a\n', 'a"b', 'x'.repeat(201), 7, undefined])(
-    'refuses the name %j',
-    (name) => {
-      expect(() => defineEvent(name as string)).toThrow(InvalidEventDefinitionError);
-      expect(() => defineEvent(name as string)).toThrow(`Event "${name}"`);
-    },
-  );
+  it.each([
+    '',
+    '.order',
+    '-x',
+    'order placed',
+    'größe',
+    'a\n',
+    'a"b',
+    'x'.repeat(201),
+    7,
+    undefined,
+  ])('refuses the name %j', (name) => {
+    expect(() => defineEvent(name as string)).toThrow(InvalidEventDefinitionError);
+    expect(() => defineEvent(name as string)).toThrow(`Event "${name}"`);
+  });
 
   it.each([0, -1, 1.5, Number.NaN, 1_000_001, '2' as unknown as number])(
     'refuses the version %j',

@@ -47,7 +47,7 @@ it.each<[string, Given]>([
   ["the DataSource's, by URL with options", ({ withOptions }) => ({ url: withOptions })],
   [
     "the DataSource's, by its fields",
-    ({ fields }) => ({ dataSource: { url: undefined, ...fields } as object }),
+    ({ fields }) => ({ dataSource: { url: undefined, ...fields } }),
   ],
   [
     "the DataSource's, with more for its driver",

@@ -1,7 +1,7 @@
 import { EventsSchemaOutdatedError, type EventsModuleOptions } from 'nestjs-durable-events';
 import { DataSource } from 'typeorm';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { emitOnly } from '../support/emit-app.js';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { emitOnly, emptyDatabase } from '../support/emit-app.js';
 import {
   createTestBackends,
   startTestApp,
@@ -12,7 +12,7 @@ import {
 let backends: TestBackends;
 let dataSource: DataSource;
 
-beforeEach(async () => {
+beforeAll(async () => {
   backends = await createTestBackends();
   dataSource = await new DataSource({
     type: 'postgres',
@@ -21,6 +21,9 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   vi.unstubAllEnvs();
+  await emptyDatabase(dataSource);
+});
+afterAll(async () => {
   await dataSource.destroy();
   await backends.drop();
 });
@@ -59,8 +62,7 @@ describe('boots at once on an empty database', () => {
     for (let round = 0; round < 3; round++) {
       expect(await bootFive(() => ({}))).toEqual([]);
       expect(await versions()).toEqual([{ version: 1 }]);
-      await dataSource.query('DROP SCHEMA public CASCADE');
-      await dataSource.query('CREATE SCHEMA public');
+      await emptyDatabase(dataSource);
     }
   });
 

@@ -9,8 +9,9 @@ import {
   UnsupportedDatabaseError,
 } from 'nestjs-durable-events';
 import { DataSource, type DataSourceOptions, type QueryRunner } from 'typeorm';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { emptyDatabase } from '../support/emit-app.js';
 import { startTestApp } from '../support/test-app.js';
 
 const TABLES = ['deliveries', 'handlers', 'idempotency', 'log', 'migrations', 'outbox', 'relay'];
@@ -19,13 +20,18 @@ let database: TestDatabase;
 let dataSource: DataSource;
 let runner: QueryRunner;
 
-beforeEach(async () => {
+beforeAll(async () => {
   database = await createTestDatabase();
   dataSource = await open();
+});
+beforeEach(() => {
   runner = dataSource.createQueryRunner();
 });
 afterEach(async () => {
   await runner.release();
+  await emptyDatabase(dataSource);
+});
+afterAll(async () => {
   await dataSource.destroy();
   await database.drop();
 });

@@ -1,17 +1,23 @@
 import { defineEvent } from 'nestjs-durable-events';
 import { DataSource, type DataSourceOptions } from 'typeorm';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { Order } from '../support/emit-app.js';
+import { emptyDatabase, Order } from '../support/emit-app.js';
 import { startTestApp } from '../support/test-app.js';
 
 const OrderPlaced = defineEvent<string>('order.placed');
 
 let database: TestDatabase;
-beforeEach(async () => {
+let admin: DataSource;
+beforeAll(async () => {
   database = await createTestDatabase();
+  admin = await new DataSource({ type: 'postgres', url: database.url }).initialize();
 });
-afterEach(() => database.drop());
+afterEach(() => emptyDatabase(admin));
+afterAll(async () => {
+  await admin.destroy();
+  await database.drop();
+});
 
 /** Everything in the database that is ours: columns, indexes, constraints, defaults, options. */
 async function structure(dataSource: DataSource, prefix: string): Promise<unknown[]> {

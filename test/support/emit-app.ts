@@ -1,5 +1,12 @@
 import type { EventsModuleOptions } from 'nestjs-durable-events';
-import { Column, Entity, PrimaryColumn, type DataSourceOptions, type Logger } from 'typeorm';
+import {
+  Column,
+  Entity,
+  PrimaryColumn,
+  type DataSource,
+  type DataSourceOptions,
+  type Logger,
+} from 'typeorm';
 import { startTestApp, type TestApp, type TestAppOptions } from './test-app.js';
 
 /** The application's own entity. */
@@ -80,7 +87,9 @@ export async function toEmitApp(app: TestApp): Promise<EmitApp> {
       return rows.map(({ id }) => id);
     },
     clear: async () => {
-      await app.dataSource.query('TRUNCATE events_outbox, events_idempotency, orders');
+      for (const table of ['events_outbox', 'events_idempotency', 'orders']) {
+        await app.dataSource.query(`DELETE FROM ${table}`);
+      }
     },
   };
 }
@@ -91,6 +100,16 @@ export async function saveOrder(
   id: string,
 ): Promise<void> {
   await through.query('INSERT INTO orders (id) VALUES ($1)', [id]);
+}
+
+/** Drops everything in a database, so that it is like a new one, but sooner there. */
+export async function emptyDatabase(dataSource: DataSource): Promise<void> {
+  const schemas = await dataSource.query<{ name: string }[]>(
+    `SELECT quote_ident(nspname) AS name FROM pg_namespace
+      WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'`,
+  );
+  for (const { name } of schemas) await dataSource.query(`DROP SCHEMA ${name} CASCADE`);
+  await dataSource.query('CREATE SCHEMA public');
 }
 
 /** Records every statement that TypeORM sends. Give it to the DataSource as its logger. */
