@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { startPostgres, type PrivateServer } from '../support/services.js';
-import { ownServer } from './servers.js';
-import { BACKENDS, Shop } from './shop.js';
+import { endingAtOnce, ownServer } from './servers.js';
+import { BACKENDS, orderIds, Shop } from './shop.js';
 
 describe.each(BACKENDS)('PostgreSQL, with BullMQ on %s,', (backend) => {
   it.each([
@@ -24,6 +24,27 @@ describe.each(BACKENDS)('PostgreSQL, with BullMQ on %s,', (backend) => {
     await shop.expectHandled(['o1', 'o2'], { recordEffects: 'many' });
     child.send({ do: 'emit', orders: ['o3'] });
     await shop.expectHandled(['o1', 'o2', 'o3'], { recordEffects: 'many' });
+    expect(await shop.attempts()).toEqual([1]);
+    expect(child.stderr).toBe('');
+  });
+
+  it('C12: goes away in the moment it accepts a connection: the process lives on', async () => {
+    const shop = await Shop.open(backend);
+    const proxy = await endingAtOnce(shop.databaseUrl);
+    const child = await shop.start({
+      databaseUrl: proxy.url,
+      events: { queue: backend === 'postgres' ? { postgres: proxy.url } : shop.queue },
+      work: { record: 'gated' },
+      report: ['delivery.postponed'],
+    });
+    const orders = orderIds(20);
+    child.send({ do: 'emit', orders });
+    await child.toldTimes('started', 20, ({ handler }) => handler === 'record');
+    proxy.failing = true;
+    child.send({ do: 'release' });
+    await child.told('signal');
+    proxy.failing = false;
+    await shop.expectHandled(orders);
     expect(await shop.attempts()).toEqual([1]);
     expect(child.stderr).toBe('');
   });

@@ -5,7 +5,8 @@ import { onTestFailed, onTestFinished } from 'vitest';
 import { buildChildren } from './child-build.js';
 import { deferred } from './wait.js';
 
-const TIMEOUT_MS = 15_000;
+/** Long: a busy machine starts a process slowly. */
+const TIMEOUT_MS = 30_000;
 
 export interface Exit {
   readonly code: number | null;
@@ -65,7 +66,8 @@ export class ChildApp<Command extends object, Message extends Tagged> {
   }
 
   send(command: Command): void {
-    this.process.send(command);
+    // A process that is gone already is told by `exited`.
+    this.process.send(command, () => undefined);
   }
 
   kill(signal: NodeJS.Signals): void {
