@@ -13,6 +13,8 @@ export default defineConfig({
   },
   test: {
     include: ['test/**/*.spec.ts'],
+    // Minutes of real faults: `npm run test:chaos`.
+    exclude: ['test/chaos/**'],
     globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
     // Tests wait for databases more than they compute; more workers starve each other on 2 cores.

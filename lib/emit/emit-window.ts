@@ -144,7 +144,7 @@ export class EmitWindows implements EntitySubscriberInterface {
 }
 
 /** Whether the runner's next commit or rollback ends the transaction, not a savepoint. */
-function isOutermost(runner: QueryRunner): boolean {
+export function isOutermost(runner: QueryRunner): boolean {
   // TypeORM keeps the depth in a protected field: 1 inside the outermost transaction. Its own
   // commitTransaction() decides by it between COMMIT and RELEASE SAVEPOINT.
   return (runner as unknown as { transactionDepth: number }).transactionDepth <= 1;

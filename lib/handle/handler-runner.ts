@@ -2,7 +2,7 @@ import type { DataSource, EntityManager } from 'typeorm';
 import { Semaphore } from '../common/semaphore.js';
 import type { ActiveTransaction } from '../emit/active-transaction.js';
 import type { Causation } from '../emit/causation.js';
-import type { EmitWindows } from '../emit/emit-window.js';
+import { isOutermost, type EmitWindows } from '../emit/emit-window.js';
 import type { DeliveryRef, DeliveryState, EventStore, LoggedEvent } from '../store/event-store.js';
 import { abandonTransaction } from './abandon-transaction.js';
 import { runAttempt } from './attempt.js';
@@ -39,6 +39,8 @@ export class NotTheHandler extends Error {
     super('the database could not be reached');
   }
 }
+
+const OPEN_NESTED = 'the handler returned while a nested transaction of it was open: await it';
 
 /** A transactional handler's delivery turned out to be done, by another run of its job. */
 class Fenced extends Error {}
@@ -86,6 +88,8 @@ export class HandlerRunner {
       this.parts.windows.guard(runner);
       try {
         await this.invoke(attempt, shutdown, manager);
+        // TypeORM's commit would only end that one, and give the connection back with ours open.
+        if (!runner.isReleased && !isOutermost(runner)) throw new Error(OPEN_NESTED);
       } catch (error) {
         if (runner.isReleased) throw new NotTheHandler(error); // Its connection went away under it.
         fromHandler = true;

@@ -205,6 +205,32 @@ describe('a transactional handler', () => {
     expect(await effects(app)).toEqual([1]);
   });
 
+  it('has failed when it returns before a nested transaction of it has ended', async () => {
+    let nested: Promise<unknown> = Promise.resolve();
+    const { app, namespace } = await startTransactional(async (n, context) => {
+      await effect(context, n);
+      if (context.attempt > 1) return;
+      const begun = deferred();
+      nested = context.manager
+        .transaction(async (inner) => {
+          begun.resolve();
+          await inner.query('SELECT pg_sleep(0.2)');
+          await effect({ manager: inner }, 99);
+        })
+        .catch(() => undefined);
+      await begun.promise;
+    });
+    const failed = nextSignal(app.signals, 'delivery.failed');
+    const completed = nextSignal(app.signals, 'delivery.completed');
+    await emitIn(app, Ordered, { n: 1 });
+    expect(String((await failed).error)).toMatch(/nested transaction.*await it/);
+    await Promise.all([completed, nested]);
+    expect(await effects(app)).toEqual([1]);
+    expect(await readDeliveries(app.dataSource, namespace)).toMatchObject([
+      { status: 'completed', attempts: 2 },
+    ]);
+  });
+
   it('costs no attempt when the database asks to try again', async () => {
     let runs = 0;
     const { app, namespace } = await startTransactional(async (n, context) => {

@@ -23,6 +23,7 @@ import * as deliveries from './deliveries.sql.js';
 import * as emit from './emit.sql.js';
 import * as events from './events.sql.js';
 import * as handlers from './handlers.sql.js';
+import { rememberConnectErrors } from './pool-guard.js';
 import { isInfrastructureError } from './postgres.errors.js';
 import * as relay from './relay.sql.js';
 
@@ -32,7 +33,8 @@ type EventWithDeliveries = events.EventRow & { readonly deliveries: string };
 /** {@link EventStore} on PostgreSQL 13 or newer. */
 export class PostgresEventStore implements EventStore {
   readonly description: string;
-  readonly isInfrastructureError = isInfrastructureError;
+  /** Errors that are about the database for certain, whoever let them through. */
+  private readonly ownErrors: WeakSet<object>;
   private readonly connection: StoreConnection;
   private identity = '';
 
@@ -42,7 +44,13 @@ export class PostgresEventStore implements EventStore {
     private readonly namespace: string,
   ) {
     this.connection = new StoreConnection(dataSource);
+    this.ownErrors = rememberConnectErrors(dataSource);
     this.description = `PostgreSQL database "${dataSource.driver.database ?? ''}"`;
+  }
+
+  isInfrastructureError(error: unknown, from: 'store' | 'handler' = 'store'): boolean {
+    const own = error instanceof Error && this.ownErrors.has(error);
+    return isInfrastructureError(error, own ? 'store' : from);
   }
 
   async prepare(): Promise<string> {
@@ -64,6 +72,19 @@ export class PostgresEventStore implements EventStore {
     if (runner === undefined) {
       return this.connection.transaction((own) => this.append(records, own));
     }
+    try {
+      return await this.insert(records, runner);
+    } catch (error) {
+      // A handler that emits lets it through: the database's doing still, not the handler's.
+      if (error instanceof Error) this.ownErrors.add(error);
+      throw error;
+    }
+  }
+
+  private async insert(
+    records: readonly OutboxRecord[],
+    runner: QueryRunner,
+  ): Promise<AppendedEvent[]> {
     const owners = await this.claimKeys(records, runner);
     const duplicate = (record: OutboxRecord) =>
       record.idempotencyKey !== null && owners.get(record.idempotencyKey) !== record.eventId;

@@ -1,0 +1,174 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { openSync, closeSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import {
+  HITS_FD,
+  type ChildSettings,
+  type Command,
+  type Failpoint,
+  type FailpointAction,
+  type Report,
+} from './app/protocol.js';
+
+const SCRIPT = fileURLToPath(new URL('app/child.js', import.meta.url));
+/** As an orchestrator would: soon, but not at once. */
+const RESTART_MS = 300;
+const TERM_LIMIT_MS = 20_000;
+
+export type ChildState = 'booting' | 'ready' | 'paused' | 'down';
+
+interface Listeners {
+  onHit(child: AppChild, failpoint: Failpoint, action: FailpointAction): void;
+  /** It ended without having been told to, after its boot. */
+  onCrash(child: AppChild, how: string): void;
+  /** It saw something that must not be. */
+  onBreach(child: AppChild, what: string): void;
+}
+
+type Sought = (message: Report) => boolean;
+
+/** One process of the application, started again whenever it ends. */
+export class AppChild {
+  state: ChildState = 'down';
+  boots = 0;
+  private process: ChildProcess | undefined;
+  private ordered = false;
+  private kept = true;
+  private timer: NodeJS.Timeout | undefined;
+  private readonly waiting = new Set<(message: Report | 'exit') => void>();
+
+  constructor(
+    private readonly settings: Omit<ChildSettings, 'seed'>,
+    private readonly seed: string,
+    private readonly logFile: string,
+    private readonly listeners: Listeners,
+  ) {}
+
+  get name(): string {
+    return this.settings.name;
+  }
+
+  get role(): ChildSettings['role'] {
+    return this.settings.role;
+  }
+
+  start(): void {
+    clearTimeout(this.timer);
+    if (this.process !== undefined || !this.kept) return;
+    const seed = `${this.seed}/${this.name}.${this.boots++}`;
+    const settings: ChildSettings = { ...this.settings, seed };
+    const log = openSync(this.logFile, 'a');
+    const child = spawn(process.execPath, ['--enable-source-maps', SCRIPT], {
+      stdio: ['ignore', log, log, 'ipc', 'pipe'],
+      env: { ...process.env, CHAOS_CHILD: JSON.stringify(settings), NO_COLOR: '1' },
+    });
+    closeSync(log);
+    this.process = child;
+    this.state = 'booting';
+    this.ordered = false;
+    child.on('message', (message: Report) => this.hear(message));
+    child.on('error', () => undefined);
+    child.on('exit', (code, signal) => this.ended(code, signal));
+    const lines = createInterface({ input: child.stdio[HITS_FD] as Readable });
+    lines.on('line', (line) => {
+      const [failpoint, action] = line.split(' ') as [Failpoint, FailpointAction];
+      if (action === 'kill') this.ordered = true;
+      else this.state = 'paused';
+      this.listeners.onHit(this, failpoint, action);
+    });
+  }
+
+  kill(): void {
+    this.ordered = true;
+    this.process?.kill('SIGKILL');
+  }
+
+  pause(): void {
+    if (this.process?.kill('SIGSTOP') === true && this.state === 'ready') this.state = 'paused';
+  }
+
+  resume(): void {
+    if (this.process?.kill('SIGCONT') === true && this.state === 'paused') this.state = 'ready';
+  }
+
+  send(command: Command): void {
+    if (this.process?.connected === true) this.process.send(command, () => undefined);
+  }
+
+  /** Rejects after `ms`; resolves with undefined if the process ends instead of answering. */
+  ask(command: Command, ms: number): Promise<Report | undefined> {
+    const answer = this.next((message) => message.type === 'idle', ms, command.type);
+    this.send(command);
+    return answer;
+  }
+
+  /** Resolves when it is ready; rejects after `ms`. */
+  async ready(ms: number): Promise<void> {
+    const deadline = Date.now() + ms;
+    while (this.state !== 'ready') {
+      const left = deadline - Date.now();
+      if (left <= 0) throw new Error(`${this.name} is still ${this.state} after ${ms} ms`);
+      await this.next((message) => message.type === 'ready', left, 'boot');
+      if (this.state === 'down') await new Promise((resolve) => setTimeout(resolve, RESTART_MS));
+    }
+  }
+
+  /** SIGTERM; resolves with how it ended, and after how long. */
+  async terminate(): Promise<{ code: number | null; signal: string | null; ms: number }> {
+    const child = this.process;
+    if (child === undefined) return { code: 0, signal: null, ms: 0 };
+    this.ordered = true;
+    const started = Date.now();
+    const ended = new Promise<[number | null, string | null]>((resolve) => {
+      child.once('exit', (code, signal) => resolve([code, signal]));
+    });
+    const overdue = setTimeout(() => child.kill('SIGKILL'), TERM_LIMIT_MS);
+    child.kill('SIGTERM');
+    const [code, signal] = await ended;
+    clearTimeout(overdue);
+    return { code, signal, ms: Date.now() - started };
+  }
+
+  /** From now on it stays down when it ends. */
+  letGo(): void {
+    this.kept = false;
+    clearTimeout(this.timer);
+  }
+
+  private next(sought: Sought, ms: number, what: string): Promise<Report | undefined> {
+    return new Promise((resolve, reject) => {
+      const done = () => {
+        clearTimeout(timer);
+        this.waiting.delete(listener);
+      };
+      const timer = setTimeout(() => {
+        done();
+        reject(new Error(`${this.name} (${this.state}): no answer to ${what} in ${ms} ms`));
+      }, ms);
+      const listener = (message: Report | 'exit') => {
+        if (message !== 'exit' && !sought(message)) return;
+        done();
+        resolve(message === 'exit' ? undefined : message);
+      };
+      this.waiting.add(listener);
+    });
+  }
+
+  private hear(message: Report): void {
+    if (message.type === 'ready') this.state = 'ready';
+    if (message.type === 'breach') this.listeners.onBreach(this, message.what);
+    for (const listener of this.waiting) listener(message);
+  }
+
+  private ended(code: number | null, signal: string | null): void {
+    const booting = this.state === 'booting';
+    this.process = undefined;
+    this.state = 'down';
+    for (const listener of this.waiting) listener('exit');
+    // A boot may fail while its services are broken; a running process may not end by itself.
+    if (!this.ordered && !booting) this.listeners.onCrash(this, `code ${code}, signal ${signal}`);
+    if (this.kept) this.timer = setTimeout(() => this.start(), RESTART_MS);
+  }
+}

@@ -1,0 +1,81 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
+import {
+  EventBus,
+  EventHandler,
+  UnrecoverableEventError,
+  type DomainEvent,
+  type HandlerContext,
+} from 'nestjs-durable-events';
+import { DataSource, type EntityManager } from 'typeorm';
+import { Failpoints } from './failpoints.js';
+import { checksum, flakyPlan, HANDLERS, OrderFollowed, OrderPlaced } from './orders.js';
+
+export const CHILD_NAME = Symbol('child name');
+
+/** Both events carry the same data. */
+type OrderEvent = DomainEvent<typeof OrderPlaced>;
+
+/** The application's handlers: each leaves a row per run, so that repeats can be counted. */
+@Injectable()
+export class OrderHandlers {
+  constructor(
+    @InjectDataSource() private readonly dataSource: DataSource,
+    private readonly events: EventBus,
+    private readonly failpoints: Failpoints,
+    @Inject(CHILD_NAME) private readonly child: string,
+  ) {}
+
+  /** At least once. */
+  @EventHandler(OrderPlaced, { id: HANDLERS.plain })
+  async plain(event: OrderEvent, context: HandlerContext): Promise<void> {
+    await this.leaveEffect(this.dataSource.manager, event, context);
+    this.failpoints.reach('deliver.after-effect');
+  }
+
+  /** Exactly once, and so is its follow-up event. */
+  @EventHandler(OrderPlaced, { id: HANDLERS.tx, transactional: true })
+  async tx(event: OrderEvent, context: HandlerContext): Promise<void> {
+    await this.leaveEffect(context.manager, event, context);
+    await this.events.emit(OrderFollowed, event.data);
+    this.failpoints.reach('deliver.in-transaction');
+  }
+
+  /** Fails by plan; for a few events always. */
+  @EventHandler(OrderPlaced, { id: HANDLERS.flaky })
+  async flaky(event: OrderEvent, context: HandlerContext): Promise<void> {
+    const { fails, unrecoverable } = flakyPlan(event.data.orderId, event.data.n);
+    if (unrecoverable) throw new UnrecoverableEventError('planned: never');
+    if (context.attempt <= fails) throw new Error('planned: not this time');
+    await this.leaveEffect(this.dataSource.manager, event, context);
+  }
+
+  @EventHandler(OrderFollowed, { id: HANDLERS.follow })
+  async follow(event: OrderEvent, context: HandlerContext): Promise<void> {
+    await this.leaveEffect(this.dataSource.manager, event, context);
+  }
+
+  private async leaveEffect(
+    manager: EntityManager,
+    event: OrderEvent,
+    { handlerId, attempt }: HandlerContext,
+  ): Promise<void> {
+    const { orderId, n, payload } = event.data;
+    const intact = checksum(payload) === event.data.checksum;
+    await manager.query(
+      `INSERT INTO effects (handler, event_id, order_id, n, checksum, intact, idempotency_key,
+        attempt, child) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+      [
+        handlerId,
+        event.eventId,
+        orderId,
+        n,
+        event.data.checksum,
+        intact,
+        event.idempotencyKey,
+        attempt,
+        this.child,
+      ],
+    );
+  }
+}

@@ -1,0 +1,54 @@
+/** Where a child can be stopped exactly. */
+export const FAILPOINTS = {
+  'emit.after-insert': 'emitter',
+  'emit.before-commit': 'emitter',
+  'relay.after-claim': 'relay',
+  'relay.after-commit': 'relay',
+  'relay.after-push': 'relay',
+  'deliver.before-handler': 'worker',
+  'deliver.after-effect': 'worker',
+  'deliver.in-transaction': 'worker',
+  'deliver.after-completion': 'worker',
+} as const satisfies Record<string, Role>;
+
+export type Failpoint = keyof typeof FAILPOINTS;
+export type FailpointAction = 'kill' | 'pause';
+export type Role = 'emitter' | 'relay' | 'worker';
+
+/** What a child is told when it is started. */
+export interface ChildSettings {
+  readonly name: string;
+  readonly role: Role;
+  /** Of what this incarnation does by chance. */
+  readonly seed: string;
+  readonly databaseUrl: string;
+  readonly queue: { readonly redis: string } | { readonly postgres: string };
+}
+
+/** Supervisor → child. */
+export type Command =
+  | { readonly type: 'emit'; readonly perSecond: number }
+  | { readonly type: 'emit-batch'; readonly count: number }
+  | { readonly type: 'stop-emitting' }
+  | { readonly type: 'arm'; readonly failpoint: Failpoint; readonly action: FailpointAction }
+  | { readonly type: 'disarm' };
+
+/** Child → supervisor. Failpoints are told on a pipe of their own, see below. */
+export type Report =
+  | { readonly type: 'ready' }
+  | { readonly type: 'idle'; readonly transactions: number }
+  /** Something was seen that no fault excuses. */
+  | { readonly type: 'breach'; readonly what: string };
+
+/** The pipe on which a child says `<failpoint> <action>` right before it stops there. */
+export const HITS_FD = 4;
+
+/** Times that make recovery quick, and their relations those of the defaults. */
+export const TIMES = {
+  pollMs: 200,
+  rescueAfterMs: 3_000,
+  rescueIntervalMs: 1_000,
+  lockMs: 2_500,
+  backoffMs: 50,
+  shutdownMs: 5_000,
+} as const;

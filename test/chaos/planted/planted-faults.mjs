@@ -1,0 +1,101 @@
+/**
+ * Faults of the kind this library must not have, planted to prove that the harness sees them.
+ *
+ * @typedef {object} PlantedFault
+ * @property {string} name
+ * @property {string} filter the case of the matrix that exposes it
+ * @property {number[]} violates invariants, of which at least one must be reported
+ * @property {import('../compile.mjs').Patch[]} patches
+ */
+
+/** @type {import('../compile.mjs').Patch} */
+const RESCUE_OFF = {
+  file: 'lib/relay/rescue.ts',
+  find: 'if (this.running !== undefined || this.stopped) return;',
+  replace: 'if (this.running === undefined || this.stopped) return;',
+};
+
+/** @type {PlantedFault[]} */
+export const PLANTED_FAULTS = [
+  {
+    name: 'push-before-commit',
+    filter: 'redis, relay.after-claim, kill',
+    violates: [7],
+    patches: [
+      {
+        file: 'lib/relay/relay.ts',
+        find: 'const batch = await this.store.relay(this.limits);',
+        replace: `const batch = await this.store.relay({
+          ...this.limits,
+          pushNow: (claimed) => this.pusher.push(this.pusher.jobsOf(claimed)),
+        });`,
+      },
+      {
+        file: 'lib/store/postgres/postgres.store.ts',
+        find: 'return {\n        events: rows.map(events.toLoggedEvent),',
+        replace: `await limits.pushNow({ events: rows.map(events.toLoggedEvent), handlers: subscribers });
+      return {
+        events: rows.map(events.toLoggedEvent),`,
+      },
+    ],
+  },
+  {
+    name: 'mark-before-push-without-rescue',
+    filter: 'redis, relay.after-commit, kill',
+    violates: [2, 9],
+    patches: [
+      {
+        // As if a delivery were in the queue by being stored: nothing ever looks at it again.
+        file: 'lib/store/postgres/relay.sql.ts',
+        find: `clock_timestamp(), clock_timestamp() + $4::double precision * interval '1 millisecond'`,
+        replace: `clock_timestamp(), nullif($4::double precision, $4)::text::timestamptz`,
+      },
+    ],
+  },
+  {
+    name: 'no-status-and-epoch-check',
+    filter: 'redis, deliver.in-transaction, pause',
+    violates: [3, 4],
+    patches: [
+      {
+        file: 'lib/store/postgres/deliveries.sql.ts',
+        find: `AND d.epoch = done.epoch AND d.status = 'queued'`,
+        replace: '',
+      },
+      {
+        file: 'lib/handle/delivery-executor.ts',
+        find: 'const reason = reasonToSkip(state, ref);',
+        replace: 'const reason = undefined as string | undefined;',
+      },
+    ],
+  },
+  {
+    name: 'rescue-off',
+    filter: 'postgres, relay.after-commit, kill',
+    violates: [2, 9],
+    patches: [RESCUE_OFF],
+  },
+  {
+    name: 'completion-outside-the-transaction',
+    filter: 'redis, deliver.in-transaction, kill',
+    violates: [3],
+    patches: [
+      {
+        file: 'lib/handle/handler-runner.ts',
+        find: 'await this.parts.store.complete([attempt.ref], runner);',
+        replace: 'await this.parts.store.complete([attempt.ref]);',
+      },
+    ],
+  },
+];
+
+/**
+ * @param {string} name
+ * @returns {PlantedFault}
+ */
+export function plantedFault(name) {
+  const found = PLANTED_FAULTS.find((fault) => fault.name === name);
+  if (found) return found;
+  const names = PLANTED_FAULTS.map((fault) => fault.name).join(', ');
+  throw new Error(`No planted fault is named ${name}: ${names}`);
+}
