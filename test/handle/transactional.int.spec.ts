@@ -251,7 +251,7 @@ describe('a transactional handler', () => {
 
   it('costs no attempt when there is no free connection', async () => {
     const { app, namespace } = await startTransactional((n, context) => effect(context, n), {
-      pool: { max: 1, connectionTimeoutMillis: 100 },
+      pool: { max: 1, connectionTimeoutMillis: 800 },
     });
     const failed = recordSignals(app.signals, 'delivery.failed');
     const postponed = nextSignal(app.signals, 'delivery.postponed');
@@ -261,7 +261,7 @@ describe('a transactional handler', () => {
     const greedy = app.dataSource.createQueryRunner();
     const off = app.signals.on('delivery.started', () => {
       off();
-      void greedy.query('SELECT pg_sleep(0.15)').then(() => greedy.release());
+      void greedy.query('SELECT pg_sleep(1.1)').then(() => greedy.release());
     });
     await app.dataSource.transaction(() => app.bus.emit(Ordered, { n: 1 }));
     await postponed;
