@@ -1,3 +1,5 @@
+import { nearest } from './common/nearest.js';
+
 /**
  * Every error this library throws on purpose extends {@link EventsError} and carries a stable
  * `code`. Messages say what happened, to what, and what to do; they never contain event data.
@@ -19,6 +21,8 @@ export const EVENTS_ERROR_CODES = {
   DUPLICATE_HANDLER: 'EVENTS_DUPLICATE_HANDLER',
   INVALID_HANDLER: 'EVENTS_INVALID_HANDLER',
   UNKNOWN_QUEUE: 'EVENTS_UNKNOWN_QUEUE',
+  UNKNOWN_HANDLER: 'EVENTS_UNKNOWN_HANDLER',
+  HANDLER_IN_USE: 'EVENTS_HANDLER_IN_USE',
   UNSUPPORTED_DATABASE: 'EVENTS_UNSUPPORTED_DATABASE',
   SCHEMA_OUTDATED: 'EVENTS_SCHEMA_OUTDATED',
   QUEUE_UNAVAILABLE: 'EVENTS_QUEUE_UNAVAILABLE',
@@ -171,16 +175,19 @@ export class EventTransactionEndedError extends EventsError {
   }
 }
 
-/** A transaction in which events were emitted is about to "commit" although the database will roll it back. */
+/**
+ * A transaction in which events were emitted is about to "commit" although the database will roll it
+ * back, or has undone it (or a part of it) already; `emit` throws it then too.
+ */
 export class EventTransactionFailedError extends EventsError {
   readonly code = EVENTS_ERROR_CODES.TRANSACTION_FAILED;
 
-  constructor() {
-    super(
-      'A statement failed in this transaction and its error was swallowed: the database would answer ' +
-        'COMMIT with a rollback. Nothing was saved, neither data nor events. Let the error through, or ' +
-        'run the statement that may fail in a nested transaction.',
-    );
+  constructor(
+    message = 'A statement failed in this transaction and its error was swallowed: the database would answer ' +
+      'COMMIT with a rollback. Nothing was saved, neither data nor events. Let the error through, or ' +
+      'run the statement that may fail in a nested transaction.',
+  ) {
+    super(message);
   }
 }
 
@@ -238,6 +245,39 @@ export class UnknownQueueError extends EventsError {
       `@EventHandler on ${place} names the queue "${queue}", which is not configured` +
         `${suggestion === undefined ? '' : ` (did you mean "${suggestion}"?)`}. ` +
         `Known queues: ${known.join(', ')}. Add it to the "queues" option.`,
+    );
+  }
+}
+
+/** An operator's call names a handler that is not registered, or was retired. Nothing was changed. */
+export class UnknownHandlerError extends EventsError {
+  readonly code = EVENTS_ERROR_CODES.UNKNOWN_HANDLER;
+
+  constructor(
+    readonly handlerId: string,
+    known: readonly string[],
+  ) {
+    const suggestion = nearest(handlerId, known);
+    super(
+      `No handler "${handlerId}" is registered, or it was retired` +
+        `${suggestion === undefined ? '' : ` (did you mean "${suggestion}"?)`}. ` +
+        `HandlerRegistry.list() tells those that are; a process registers its handlers when it boots.`,
+    );
+  }
+}
+
+/** A handler can't be retired while a process has it. Nothing was changed. */
+export class HandlerInUseError extends EventsError {
+  readonly code = EVENTS_ERROR_CODES.HANDLER_IN_USE;
+
+  constructor(
+    readonly handlerId: string,
+    /** How long ago a process said that it has it, in ms. */
+    readonly seenMsAgo: number,
+  ) {
+    super(
+      `Handler "${handlerId}" was there ${Math.round(seenMsAgo / 1_000)} s ago: a process that has it ` +
+        `runs, or ended just now. Deploy without it and try again in a few minutes, or pass { force: true }.`,
     );
   }
 }

@@ -10,13 +10,17 @@ import { settleWithin } from './common/time-limit.js';
 import { EventsSchemaOutdatedError } from './errors.js';
 import { toRegistered } from './handle/handler-definition.js';
 import type { HandlerDirectory } from './handle/handler-directory.js';
+import type { HandlerRegistry } from './handle/handler-registry.js';
 import type { HandlersExplorer } from './handle/handlers.explorer.js';
 import type { QueueWorkers } from './handle/queue-workers.js';
+import type { Signals } from './observability/signals.js';
 import type { EventQueue } from './queue/event-queue.js';
+import type { QueueWatch } from './relay/queue-watch.js';
 import type { Relay } from './relay/relay.js';
 import type { Rescue } from './relay/rescue.js';
 import type { ResolvedOptions } from './resolve-options.js';
-import type { EventStore } from './store/event-store.js';
+import type { EventStore, RegisteredHandler } from './store/event-store.js';
+import type { WakeUps } from './wake/wake-ups.js';
 
 /** How often a process says that its handlers are still there. */
 const HANDLERS_SEEN_MS = 60_000;
@@ -30,12 +34,17 @@ export interface EventsParts {
   readonly store: EventStore;
   readonly explorer: HandlersExplorer;
   readonly directory: HandlerDirectory;
+  readonly handlers: HandlerRegistry;
   readonly scheduler: SchedulerRegistry;
+  readonly signals: Signals;
   /** Undefined in a process that only emits. */
   readonly queue: EventQueue | undefined;
   readonly relay: Relay | undefined;
   readonly rescue: Rescue | undefined;
+  readonly queueWatch: QueueWatch | undefined;
   readonly workers: QueueWorkers | undefined;
+  /** Tells other processes of commits here, or hears of theirs. */
+  readonly wakeUps: WakeUps | undefined;
   /** Lets go of the DataSource. */
   readonly unwatch: () => void;
 }
@@ -79,29 +88,52 @@ export class EventsLifecycle
   }
 
   private async start(): Promise<void> {
-    const { store, directory, options, relay, rescue, workers } = this.parts;
+    const { store, directory, options, relay, workers } = this.parts;
     const here = workers === undefined ? [] : directory.locals().map(toRegistered);
     await this.checkQueue();
     await store.registerHandlers(here);
     await directory.refresh();
     this.logBoot();
+    this.parts.wakeUps?.start();
     workers?.start();
     if (here.length > 0) {
-      // A missed renewal is no harm; the next one follows.
-      this.every(
-        'handlers',
-        HANDLERS_SEEN_MS,
-        () => void store.renewHandlers(here).catch(() => {}),
-      );
+      this.every('handlers', HANDLERS_SEEN_MS, () => void this.tellHandlers(here));
     }
+    if (this.parts.queue !== undefined) await this.lookAfterGone().catch(() => undefined);
     if (relay !== undefined) {
       relay.start();
       this.every('relay', options.relay.pollIntervalMs, () => relay.wake());
     }
-    if (rescue !== undefined) {
-      rescue.trigger();
-      this.every('rescue', options.rescue.intervalMs, () => rescue.trigger());
+    this.startRescue();
+  }
+
+  private startRescue(): void {
+    const { options, relay, rescue, queueWatch, queue, signals } = this.parts;
+    if (rescue === undefined || queueWatch === undefined || queue === undefined) return;
+    rescue.trigger();
+    queueWatch.trigger();
+    this.every('rescue', options.rescue.intervalMs, () => rescue.trigger());
+    this.every('queue-watch', queue.watchIntervalMs, () => queueWatch.trigger());
+    signals.on('queue.available', () => {
+      relay?.retryNow();
+      // After an outage it may be empty.
+      queueWatch.trigger();
+    });
+  }
+
+  private async tellHandlers(here: readonly RegisteredHandler[]): Promise<void> {
+    try {
+      await this.parts.store.renewHandlers(here);
+      await this.lookAfterGone();
+    } catch {
+      // A missed renewal is no harm; the next one follows.
     }
+  }
+
+  /** Nothing that a boot may fail of. */
+  private async lookAfterGone(): Promise<void> {
+    await this.parts.handlers.finishRetirements();
+    await this.parts.handlers.reportVanished();
   }
 
   /** A queue out of reach is no reason not to boot; one without its tables is. */
@@ -121,17 +153,17 @@ export class EventsLifecycle
   }
 
   private async drain(): Promise<void> {
-    const { options, relay, rescue, workers, queue, scheduler } = this.parts;
+    const { options, relay, rescue, queueWatch, workers, queue, wakeUps, scheduler } = this.parts;
     for (const name of this.timers) {
       if (scheduler.doesExist('interval', name)) scheduler.deleteInterval(name);
     }
     const graceMs = options.shutdownTimeoutMs * GRACEFUL;
     const forceMs = (options.shutdownTimeoutMs - graceMs) / 2;
     await Promise.all([
-      settleWithin(Promise.all([relay?.stop(), rescue?.stop()]), graceMs),
+      settleWithin(Promise.all([relay?.stop(), rescue?.stop(), queueWatch?.stop()]), graceMs),
       workers?.stop(graceMs, forceMs),
     ]);
-    await queue?.close(forceMs);
+    await settleWithin(Promise.all([queue?.close(forceMs), wakeUps?.close()]), forceMs);
   }
 
   /** Timers are registered by name, so that the application sees and may stop them. */

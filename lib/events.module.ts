@@ -1,19 +1,27 @@
 import {
+  Global,
   Module,
   type DynamicModule,
-  type FactoryProvider,
   type InjectionToken,
   type Provider,
   type Type,
 } from '@nestjs/common';
 import { DiscoveryModule, DiscoveryService, ModuleRef } from '@nestjs/core';
 import { SchedulerRegistry } from '@nestjs/schedule';
-import { getDataSourceToken } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
-import { EventBus } from './emit/event-bus.js';
 import { InvalidOptionsError } from './errors.js';
 import { EventRegistry } from './event/event-registry.js';
 import type { EventDefinition } from './event/event-definition.js';
+import {
+  DATA_SOURCE,
+  dataSourceProvider,
+  fromRuntime,
+  type NamedDataSource,
+  RAW_OPTIONS,
+  RUNTIME,
+  SERVICE_EXPORTS,
+  SERVICE_PROVIDERS,
+} from './events.providers.js';
 import { createRuntime, type EventsRuntime } from './events.runtime.js';
 import { EventsLifecycle } from './events.lifecycle.js';
 import {
@@ -22,13 +30,7 @@ import {
   type EventsModuleOptions,
   type EventsOptionsFactory,
 } from './events.options.js';
-import { EventLog } from './log/event-log.js';
-import { Signals } from './observability/signals.js';
-import { resolveOptions, type ResolvedOptions } from './resolve-options.js';
-
-const RAW_OPTIONS = Symbol('nestjs-durable-events:raw-options');
-const OPTIONS = Symbol('nestjs-durable-events:options');
-const RUNTIME = Symbol('nestjs-durable-events:runtime');
+import { resolveOptions } from './resolve-options.js';
 
 /**
  * Durable domain events. Import it once with `forRoot` (it is global), and where events are defined
@@ -37,16 +39,52 @@ const RUNTIME = Symbol('nestjs-durable-events:runtime');
  * @example
  * @Module({ imports: [TypeOrmModule.forRoot({ … }), EventsModule.forRoot({ queue: { redis } })] })
  */
-@Module({})
+@Global()
+@Module({
+  imports: [DiscoveryModule],
+  providers: [
+    {
+      provide: RUNTIME,
+      inject: [
+        RAW_OPTIONS,
+        DATA_SOURCE,
+        EventRegistry,
+        DiscoveryService,
+        ModuleRef,
+        { token: SchedulerRegistry, optional: true },
+      ],
+      useFactory: (
+        options: EventsModuleOptions,
+        dataSource: NamedDataSource,
+        registry: EventRegistry,
+        discovery: DiscoveryService,
+        moduleRef: ModuleRef,
+        scheduler?: SchedulerRegistry,
+      ) => {
+        assertOneRoot(discovery);
+        return createRuntime(resolveOptions(options), required(dataSource), registry, {
+          discovery,
+          moduleRef,
+          // An own one where the application has no ScheduleModule. Importing that module here
+          // would start the application's own jobs twice.
+          scheduler: scheduler ?? new SchedulerRegistry(),
+        });
+      },
+    },
+    fromRuntime(EventsLifecycle, ({ lifecycle }: EventsRuntime) => lifecycle),
+    ...SERVICE_PROVIDERS,
+  ],
+  exports: SERVICE_EXPORTS,
+})
 export class EventsModule {
   /** @throws InvalidOptionsError at boot, for an option that is unknown or can't be used */
   static forRoot(options: EventsModuleOptions = {}): DynamicModule {
-    return createModule(options.dataSource, [{ provide: RAW_OPTIONS, useValue: options }], []);
+    return createRoot(options.dataSource, [{ provide: RAW_OPTIONS, useValue: options }], []);
   }
 
   /** Like {@link forRoot}, with options from a factory, a class or an existing provider. */
   static forRootAsync(options: EventsModuleAsyncOptions): DynamicModule {
-    return createModule(options.dataSource, asyncOptions(options), options.imports ?? []);
+    return createRoot(options.dataSource, asyncOptions(options), options.imports ?? []);
   }
 
   /** Registers definitions, so that their events can be emitted by name and are known at boot. */
@@ -71,64 +109,47 @@ export class EventsModule {
 @Module({})
 class EventsFeatureModule {}
 
-function createModule(
+/**
+ * Carries the options of `forRoot`. They are apart from what is wired by them, so that tests can put
+ * another module in the place of that: Nest overrides modules by their class, and every dynamic module
+ * is one of its own.
+ */
+@Module({})
+class EventsRootModule {}
+
+function createRoot(
   dataSource: InjectionToken = DEFAULTS.dataSource,
   optionProviders: Provider[],
   imports: NonNullable<DynamicModule['imports']>,
 ): DynamicModule {
-  const token = typeof dataSource === 'string' ? getDataSourceToken(dataSource) : dataSource;
   return {
-    module: EventsModule,
+    module: EventsRootModule,
     global: true,
-    imports: [...imports, DiscoveryModule],
-    providers: [
-      ...optionProviders,
-      {
-        provide: OPTIONS,
-        inject: [RAW_OPTIONS],
-        useFactory: resolveOptions,
-      },
-      { provide: EventRegistry, useFactory: () => new EventRegistry() },
-      {
-        provide: RUNTIME,
-        inject: [
-          OPTIONS,
-          token as InjectionToken,
-          EventRegistry,
-          DiscoveryService,
-          ModuleRef,
-          { token: SchedulerRegistry, optional: true },
-        ],
-        useFactory: (
-          options: ResolvedOptions,
-          source: DataSource,
-          registry: EventRegistry,
-          discovery: DiscoveryService,
-          moduleRef: ModuleRef,
-          scheduler?: SchedulerRegistry,
-        ) =>
-          createRuntime(options, source, registry, {
-            discovery,
-            moduleRef,
-            // An own one where the application has no ScheduleModule. Importing that module here
-            // would start the application's own jobs twice.
-            scheduler: scheduler ?? new SchedulerRegistry(),
-          }),
-      } satisfies FactoryProvider,
-      fromRuntime(EventsLifecycle, ({ lifecycle }) => lifecycle),
-      fromRuntime(EventBus, ({ bus }) => bus),
-      fromRuntime(EventLog, ({ log }) => log),
-      fromRuntime(Signals, ({ signals }) => signals),
-    ],
-    exports: [EventBus, EventLog, EventRegistry, Signals],
+    imports: [...imports, EventsModule],
+    providers: [...optionProviders, dataSourceProvider(DATA_SOURCE, dataSource)],
+    exports: [RAW_OPTIONS, DATA_SOURCE],
   };
 }
 
-function fromRuntime<T>(
-  provide: Type<T> | InjectionToken,
-  get: (runtime: EventsRuntime) => T,
-): Provider {
-  return { provide, inject: [RUNTIME], useFactory: get };
+/** @throws InvalidOptionsError where one `forRoot` would silently count for nothing */
+function assertOneRoot(discovery: DiscoveryService): void {
+  const roots = discovery.getProviders().filter(({ token }) => token === RAW_OPTIONS);
+  if (roots.length <= 1) return;
+  throw new InvalidOptionsError(
+    'forRoot',
+    'was imported twice, with options of its own each time. Import it once, in the root module.',
+  );
+}
+
+/** @throws InvalidOptionsError where there is none of that name or token */
+function required({ token, dataSource }: NamedDataSource): DataSource {
+  if (dataSource !== undefined) return dataSource;
+  const name = typeof token === 'function' ? token.name : String(token);
+  throw new InvalidOptionsError(
+    'dataSource',
+    `is not there: no module provides "${name}". Import TypeOrmModule.forRoot(…), with the "name" that ` +
+      `EventsModule is given as "dataSource".`,
+  );
 }
 
 function asyncOptions(options: EventsModuleAsyncOptions): Provider[] {

@@ -17,8 +17,9 @@ export interface RelayOptions {
   /** Whether this process relays. Default true. */
   enabled?: boolean;
   /**
-   * How often to look for events without having been woken. A commit in this process wakes the
-   * relay at once; this bounds the wait for those of other processes. Default `'1s'`.
+   * How often to look for events without having been woken. Commits wake the relay at once, in this
+   * process and, through the queue's Redis or PostgreSQL, in others; this bounds the wait where a
+   * wake-up was lost. Default `'1s'`.
    */
   pollInterval?: Duration;
   /** Events per relay transaction: more is faster, less holds the lock for shorter. Default 500. */
@@ -103,7 +104,10 @@ export interface EventsModuleOptions {
    * spare the queue's memory. In bytes. Default 16,384 (16 KiB).
    */
   maxInlineBytes?: number;
-  /** Cap of a recorded error, in bytes. Default 8,192 (8 KiB). */
+  /**
+   * Cap of a recorded error, in bytes; at most 65,536, since many are written in one statement. Default
+   * 8,192 (8 KiB).
+   */
   maxErrorBytes?: number;
   /** How long a shutdown waits for handlers that still run. Default `'10s'`. */
   shutdownTimeout?: Duration;

@@ -11,8 +11,8 @@ export type {
 } from './events.options.js';
 export type { Duration } from './common/duration.js';
 export type { QueueTarget } from './queue/create-queue.js';
-export type { RedisTarget } from './queue/redis/redis-backend.js';
-export type { PostgresTarget } from './queue/postgres/postgres-backend.js';
+export type { RedisTarget } from './queue/redis/open-redis.js';
+export type { PostgresTarget } from './queue/postgres/postgres-target.js';
 
 export { defineEvent } from './event/event-definition.js';
 export type {
@@ -45,6 +45,25 @@ export type {
 
 export { EventLog } from './log/event-log.js';
 export type { DeliveryInfo, EventHistory } from './log/event-log.js';
+export { DeadLetters } from './dead-letters/dead-letters.js';
+export type {
+  DeadLetter,
+  DeadLetterDetails,
+  DeadLetterPage,
+  FailedAttemptInfo,
+} from './dead-letters/dead-letters.js';
+export type { DeadLetterFilter } from './dead-letters/dead-letter-filter.js';
+export { HandlerRegistry } from './handle/handler-registry.js';
+export type { RegisteredHandlerInfo } from './handle/handler-registry.js';
+export { Operations } from './operations/operations.js';
+export type { ActionOptions, Operation } from './operations/operations.js';
+export type { OperationKind } from './store/operation-store.js';
+
+export { EventsHealth } from './health/events-health.js';
+export type { HealthReport, Ledger } from './health/events-health.js';
+export { EventsHealthIndicator } from './health/events-health.indicator.js';
+export type { EventsHealthResult, HealthLimits } from './health/events-health.indicator.js';
+
 export type { DeliveryStatus } from './store/event-store.js';
 
 export {
@@ -67,6 +86,7 @@ export {
   EventTransactionEndedError,
   EventTransactionFailedError,
   EventTransactionRequiredError,
+  HandlerInUseError,
   HandlerTimeoutError,
   InvalidEventDataError,
   InvalidEventDefinitionError,
@@ -75,6 +95,7 @@ export {
   QueueUnavailableError,
   ShuttingDownError,
   UnknownEventError,
+  UnknownHandlerError,
   UnknownQueueError,
   UnrecoverableEventError,
   UnserializableEventDataError,

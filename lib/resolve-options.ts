@@ -81,10 +81,19 @@ export function resolveOptions(options: EventsModuleOptions): ResolvedOptions {
     standalone: resolveStandalone(options.standalone),
     maxDataBytes: whole('maxDataBytes', options.maxDataBytes, DEFAULTS.maxDataBytes),
     maxInlineBytes: whole('maxInlineBytes', options.maxInlineBytes, DEFAULTS.maxInlineBytes, 0),
-    maxErrorBytes: whole('maxErrorBytes', options.maxErrorBytes, DEFAULTS.maxErrorBytes, 256),
+    maxErrorBytes: whole(
+      'maxErrorBytes',
+      options.maxErrorBytes,
+      DEFAULTS.maxErrorBytes,
+      256,
+      65_536,
+    ),
     shutdownTimeoutMs: ms('shutdownTimeout', options.shutdownTimeout, DEFAULTS.shutdownTimeout),
   };
 }
+
+/** As node-postgres takes them. */
+const POSTGRES_SCHEMES = ['postgres', 'postgresql', 'socket', 'pg'];
 
 function resolveTarget(target: EventsModuleOptions['queue']): QueueTarget | undefined {
   if (target === undefined) return undefined;
@@ -101,10 +110,22 @@ function resolveTarget(target: EventsModuleOptions['queue']): QueueTarget | unde
     const usable = typeof value === 'string' ? value !== '' : typeof value === 'object' && value;
     if (!usable) refuse(`queue.${name}`, value, 'use a URL or connection options.');
   }
+  const { connectionString } = (postgres ?? {}) as { connectionString?: unknown };
+  checkScheme('queue.redis', redis, ['redis', 'rediss']);
+  checkScheme('queue.postgres', postgres, POSTGRES_SCHEMES);
+  checkScheme('queue.postgres.connectionString', connectionString, POSTGRES_SCHEMES);
   if (prefix !== undefined && (typeof prefix !== 'string' || redis === undefined)) {
     refuse('queue.prefix', prefix, 'use a string, and only with "redis".');
   }
   return target;
+}
+
+/** The drivers take an address of another system, and wait for an answer that it never gives. */
+function checkScheme(option: string, address: unknown, schemes: readonly string[]): void {
+  if (typeof address !== 'string') return;
+  const [, scheme] = /^\s*([a-z][a-z0-9+.-]*):\/\//i.exec(address) ?? [];
+  if (scheme === undefined || schemes.includes(scheme.toLowerCase())) return;
+  refuse(option, address, `use an address that begins with ${schemes[0]}://.`);
 }
 
 type QueueSettings = Pick<WorkOptions, 'queue' | 'concurrency' | 'limiter'>;

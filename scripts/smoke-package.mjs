@@ -19,6 +19,8 @@ import { findServices } from './services/find-services.mjs';
 
 const RUN_TIMEOUT_MS = 60_000;
 const NAME = 'nestjs-durable-events';
+/** Of the project, beside this file. */
+const SOURCES = ['main.ts', 'testing.test.ts'];
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 const project = mkdtempSync(join(tmpdir(), 'events-smoke-package-'));
@@ -31,6 +33,7 @@ const services = await findServices();
 try {
   await createProject();
   await compile({ skipLibCheck: true });
+  await runTests();
   await runApplication('on PostgreSQL, with ioredis not installed', {});
   await install(lockedVersions(['ioredis', '@types/pg']));
   // Our declarations name types of the optional peers, so only now can they be checked themselves.
@@ -68,7 +71,9 @@ async function install(versions) {
 
 /** @param {{ skipLibCheck: boolean }} options */
 async function compile({ skipLibCheck }) {
-  copyFileSync(join(root, 'scripts/smoke-package/main.ts'), join(project, 'main.ts'));
+  for (const source of SOURCES) {
+    copyFileSync(join(root, 'scripts/smoke-package', source), join(project, source));
+  }
   writeFileSync(
     join(project, 'tsconfig.json'),
     JSON.stringify({
@@ -81,7 +86,7 @@ async function compile({ skipLibCheck }) {
         experimentalDecorators: true,
         emitDecoratorMetadata: true,
       },
-      include: ['main.ts'],
+      include: SOURCES,
     }),
   );
   const tsc = join(root, 'node_modules/typescript/bin/tsc');
@@ -96,7 +101,17 @@ async function compile({ skipLibCheck }) {
 
 /** @param {string} line of the compiler's output */
 function isOurs(line) {
-  return line.startsWith('main.ts') || line.startsWith(`node_modules/${NAME}/`);
+  return [...SOURCES, `node_modules/${NAME}/`].some((ours) => line.startsWith(ours));
+}
+
+/** With a runner that needs nothing installed. */
+async function runTests() {
+  const output = await runCommand(process.execPath, ['--test', 'testing.test.js'], {
+    cwd: project,
+    timeout: RUN_TIMEOUT_MS,
+  });
+  if (!/^\S+ pass 1$/m.test(output)) throw new Error(`The tests did not run:\n${output}`);
+  console.log('nestjs-durable-events/testing: a test ran with node:test, closed cleanly');
 }
 
 /**

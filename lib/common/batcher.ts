@@ -1,3 +1,6 @@
+/** As it was when this file was loaded: a test's fake timers must not hold up what it awaits. */
+const afterThisTurn = setImmediate;
+
 /**
  * Collects items that arrive while a flush is under way and hands them on together: one statement
  * for all that is concurrent, and no delay for what is alone (group commit).
@@ -25,7 +28,7 @@ export class Batcher<Item, Result> {
   private schedule(): void {
     if (this.scheduled || this.running >= this.limits.concurrency) return;
     this.scheduled = true;
-    setImmediate(() => {
+    afterThisTurn(() => {
       this.scheduled = false;
       void this.run();
     });

@@ -40,8 +40,8 @@ export interface EventBusParts {
   readonly causation: Causation;
   readonly signals: Signals;
   readonly options: { readonly standalone: Standalone; readonly maxDataBytes: number };
-  /** Called after a standalone emit; emits in transactions wake the relay when they commit. */
-  readonly wake: () => void;
+  /** Called after a standalone emit, and waited for; those in transactions tell it when they commit. */
+  readonly onCommitted: () => void | Promise<void>;
 }
 
 /**
@@ -62,6 +62,7 @@ export class EventBus {
    *
    * @throws EventTransactionRequiredError outside a transaction, unless `standalone: 'allow'`
    * @throws EventTransactionEndedError after the transaction's end
+   * @throws EventTransactionFailedError if the database has undone the transaction, or a part of it
    * @throws WrongDataSourceError for a manager of another DataSource
    * @throws UnknownEventError for a name that nobody defines or handles
    * @throws DuplicateEventError for a definition that differs from the registered one
@@ -91,20 +92,25 @@ export class EventBus {
     // Found before anything is awaited: the transaction is the one where emit was called.
     const runner = this.parts.transactions.find(commonManager(list));
     if (runner?.isTransactionActive === true) {
-      return this.parts.windows.track(runner, async () => {
+      const { windows, store } = this.parts;
+      return windows.track(runner, async () => {
         const records = await this.prepare(list, runner);
-        return this.publish(records, await this.parts.store.append(records, runner));
+        const append = () => store.append(records, runner);
+        return this.publish(records, await windows.write(runner, append));
       });
     }
     if (runner !== undefined) this.parts.windows.assertNotEnded(runner);
     this.assertStandalone(list);
     const records = await this.prepare(list);
     const emitted = this.publish(records, await this.parts.store.append(records));
-    this.parts.wake();
+    await this.parts.onCommitted();
     return emitted;
   }
 
-  /** The handlers that will get this event: of this process, and of others as read at boot. */
+  /**
+   * The handlers that will get this event: of this process, and of others as last read (at boot, and
+   * where an event was emitted by a name that this process did not know).
+   */
   handlersOf(event: EventRef): HandlerInfo[] {
     return this.parts.directory.handlersOf(typeof event === 'string' ? event : event.name);
   }

@@ -4,6 +4,7 @@ import { checkText, encodeJson } from '../event/data-codec.js';
 import type { EventEntity } from '../event/domain-event.js';
 import type { EventDefinition } from '../event/event-definition.js';
 import { newEventId } from '../event/event-id.js';
+import { MAX_NAME_LENGTH } from '../event/names.js';
 import { checkSchema } from '../event/schema-check.js';
 import type { OutboxRecord } from '../store/event-store.js';
 import type { EmitOptions } from './emit.options.js';
@@ -35,7 +36,7 @@ export async function toOutboxRecord(
       metadata === undefined ? null : encodeJson(name, 'metadata', metadata, defaults.maxDataBytes),
     headers: null,
     key: text(name, 'key', options.key ?? definition.key?.(data)),
-    entityType: text(name, 'entity.type', entity?.type),
+    entityType: text(name, 'entity.type', entity?.type, MAX_NAME_LENGTH),
     entityId: text(name, 'entity.id', entity?.id),
     entityVersion: entityVersion(name, entity),
     actorType: text(name, 'actor.type', actor?.type),
@@ -48,9 +49,15 @@ export async function toOutboxRecord(
   };
 }
 
-function text(eventName: string, field: string, value: string | undefined): string | null {
+/** @param maxLength default: as long as an id may be. An index holds an entity's type and id together. */
+function text(
+  eventName: string,
+  field: string,
+  value: string | undefined,
+  maxLength?: number,
+): string | null {
   if (value === undefined) return null;
-  checkText(eventName, field, value);
+  checkText(eventName, field, value, maxLength);
   return value;
 }
 

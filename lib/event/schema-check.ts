@@ -9,8 +9,19 @@ import type { EventDefinition } from './event-definition.js';
  * @throws InvalidEventDataError naming every issue and where it is
  */
 export async function checkSchema(definition: EventDefinition, data: unknown): Promise<unknown> {
+  return checkSchemaNow(definition, data);
+}
+
+/** The same, at once if the schema can: a promise is returned only where it checks asynchronously. */
+export function checkSchemaNow(definition: EventDefinition, data: unknown): unknown {
   if (definition.schema === undefined) return data;
-  const result = await definition.schema['~standard'].validate(data);
+  const result = definition.schema['~standard'].validate(data);
+  return result instanceof Promise
+    ? result.then((settled) => outputOf(definition, settled))
+    : outputOf(definition, result);
+}
+
+function outputOf(definition: EventDefinition, result: StandardSchemaV1.Result<unknown>): unknown {
   if (result.issues === undefined) return result.value;
   throw new InvalidEventDataError(definition.name, result.issues.map(toIssue));
 }

@@ -7,8 +7,19 @@ import { QueryRunnerAlreadyReleasedError, type QueryRunner } from 'typeorm';
  *
  * Nested transactions that it left open are rolled back too; TypeORM would only end the innermost
  * one, and give the connection back with the others open.
+ *
+ * @param shared others use this runner too: nothing is refused
  */
-export async function abandonTransaction(runner: QueryRunner): Promise<void> {
+export async function abandonTransaction(runner: QueryRunner, shared = false): Promise<void> {
+  if (!shared) refuseStatements(runner);
+  try {
+    while (runner.isTransactionActive) await runner.rollbackTransaction();
+  } catch {
+    // The connection is gone, and the transaction with it.
+  }
+}
+
+function refuseStatements(runner: QueryRunner): void {
   const query = runner.query.bind(runner) as (...args: unknown[]) => Promise<unknown>;
   const refuse = () => Promise.reject(new QueryRunnerAlreadyReleasedError());
   Object.assign(runner, {
@@ -16,9 +27,4 @@ export async function abandonTransaction(runner: QueryRunner): Promise<void> {
       text.startsWith('ROLLBACK') ? query(text, ...rest) : refuse(),
     stream: refuse,
   });
-  try {
-    while (runner.isTransactionActive) await runner.rollbackTransaction();
-  } catch {
-    // The connection is gone, and the transaction with it.
-  }
 }

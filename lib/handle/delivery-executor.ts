@@ -1,33 +1,36 @@
 import { setMaxListeners } from 'node:events';
+import { QueryFailedError } from 'typeorm';
 import { errorText } from '../common/error-text.js';
 import { ShuttingDownError } from '../errors.js';
 import type { DeliverySignal, Signals } from '../observability/signals.js';
 import { RetryJob, type DeliveryJobData, type JobDelivery } from '../queue/event-queue.js';
-import type { DeliveryRef, DeliveryState, EventStore, LoggedEvent } from '../store/event-store.js';
+import type { DeliveryRef, DeliveryState, LoggedEvent } from '../store/event-store.js';
+import type { Store } from '../store/store.js';
 import { afterFailure } from './attempt.js';
 import type { ResolveDelay } from './backoff.js';
+import { ConnectionLosses } from './connection-losses.js';
 import type { DeliveryMarks } from './delivery-marks.js';
 import type { HandlerDefinition } from './handler-definition.js';
 import type { HandlerDirectory } from './handler-directory.js';
-import { NotTheHandler, type Attempt, type HandlerRunner } from './handler-runner.js';
+import {
+  CommittedEarly,
+  NotTheHandler,
+  type Attempt,
+  type HandlerRunner,
+} from './handler-runner.js';
+import { ConnectionLost } from './lost-connection.js';
 import { harmless } from './thrown.js';
-
-/**
- * How long a delivery waits that this process has no handler for: shortly at first, because during a
- * deployment another process has it, then twice as long each time up to the maximum.
- */
-const PARKED_MS = 250;
-const MAX_PARKED_MS = 15_000;
-/** How long a delivery waits when the database could not be reached; half of it is chance. */
-const POSTPONED_MS = 2_000;
+import { parkedMs, postponedMs, unmarkedMs } from './waits.js';
 
 /** What a {@link DeliveryExecutor} works with. */
 export interface DeliveryExecutorParts {
-  readonly store: EventStore;
+  readonly store: Store;
   readonly directory: HandlerDirectory;
   readonly marks: DeliveryMarks;
   readonly runner: HandlerRunner;
   readonly signals: Signals;
+  /** Resolves if the database can be used; rejects within seconds, else. */
+  readonly ping: () => Promise<unknown>;
   readonly options: {
     readonly maxErrorBytes: number;
     /** The default backoff, for where a handler's own can't be used. */
@@ -38,9 +41,12 @@ export interface DeliveryExecutorParts {
 /** Runs deliveries: checks whether they are to be run, and decides what follows from the outcome. */
 export class DeliveryExecutor {
   private readonly shutdown = new AbortController();
+  private readonly losses: ConnectionLosses;
   private draining = false;
+  private onOutage: ((error: unknown) => void) | undefined;
 
   constructor(private readonly parts: DeliveryExecutorParts) {
+    this.losses = new ConnectionLosses(parts.ping);
     // Every running handler listens; Node would warn of a leak from the 11th on.
     setMaxListeners(0, this.shutdown.signal);
   }
@@ -69,6 +75,11 @@ export class DeliveryExecutor {
     this.draining = true;
   }
 
+  /** Calls the listener with each error that says that the database can't be used. One listener. */
+  listenForOutages(listener: (error: unknown) => void): void {
+    this.onOutage = listener;
+  }
+
   /** Aborts the signals of all running handlers, and of those that start later. */
   abort(): void {
     this.shutdown.abort(new ShuttingDownError());
@@ -84,34 +95,36 @@ export class DeliveryExecutor {
     const ref = { position, epoch, handler: handlerId };
     const { eventId, name } = event ?? {};
     const signal: DeliverySignal = { eventId, event: name, handler: handlerId, position };
-    const handler = this.parts.directory.findLocal(handlerId);
-    if (handler === undefined) {
-      const retryInMs = Math.min(PARKED_MS * 2 ** Math.min(earlierRuns, 10), MAX_PARKED_MS);
-      this.parts.signals.publish('delivery.parked', { ...signal, queue, retryInMs });
-      return retryInMs;
-    }
     try {
-      return await this.checkAndRun(handler, ref, event, signal);
+      const state = await this.parts.marks.state(ref);
+      if (state === undefined) return this.skip(signal, 'it does not exist');
+      const reason = reasonToSkip(state, ref);
+      if (reason !== undefined) return this.skip(signal, reason);
+      // Looked for after the state was read: jobs of a retired handler end, though its code is gone.
+      const handler = this.parts.directory.findLocal(handlerId);
+      if (handler === undefined) return this.park(signal, queue, earlierRuns);
+      return await this.readAndRun({ handler, ref, state, earlierRuns }, event, queue, signal);
     } catch (error) {
       // Not the handler's: the database could not be asked, or refused. BullMQ never sees it.
-      return this.postpone(signal, error);
+      // (What handlers throw tells nothing here: it may be about a database of their own.)
+      const { store } = this.parts;
+      if (store.isInfrastructureError(error) && !store.isContention(error)) this.report(error);
+      return this.postpone(signal, error, earlierRuns);
     }
   }
 
-  private async checkAndRun(
-    handler: HandlerDefinition,
-    ref: DeliveryRef,
+  private async readAndRun(
+    run: Omit<Attempt, 'event' | 'number'>,
     inline: LoggedEvent | undefined,
+    queue: string,
     signal: DeliverySignal,
   ): Promise<number | undefined> {
-    const state = await this.parts.marks.state(ref);
-    if (state === undefined) return this.skip(signal, 'it does not exist');
-    const reason = reasonToSkip(state, ref);
-    if (reason !== undefined) return this.skip(signal, reason);
-    const event = await this.eventOf(state, inline);
+    const event = await this.eventOf(run.state, inline);
     if (event === undefined) return this.skip(signal, 'its event is not in the log');
     const full = { ...signal, eventId: event.eventId, event: event.name };
-    return this.run({ handler, ref, state, event, number: state.attempts + 1 }, full);
+    // During a deployment another process has a handler of this id that takes it (B8).
+    if (!run.handler.events.includes(event.name)) return this.park(full, queue, run.earlierRuns);
+    return this.run({ ...run, event, number: run.state.attempts + 1 }, full);
   }
 
   /** The job's copy, unless the position was given to another event since (a restored database). */
@@ -131,35 +144,48 @@ export class DeliveryExecutor {
     this.parts.signals.publish('delivery.started', { ...signal, attempt: number, maxAttempts });
     try {
       const completed = await this.parts.runner.run(attempt, this.shutdown.signal);
+      this.losses.forget(nameOf(attempt.ref));
       if (!completed) return this.skip(signal, 'it was done meanwhile');
       const durationMs = Math.round(performance.now() - started);
       this.parts.signals.publish('delivery.completed', { ...signal, attempt: number, durationMs });
       return undefined;
     } catch (thrown) {
       const error = harmless(thrown);
-      if (error instanceof NotTheHandler) throw error.cause;
+      if (error instanceof NotTheHandler) {
+        return this.unmarked(signal, error.cause, attempt.earlierRuns);
+      }
       return this.failed(attempt, signal, error);
     }
   }
 
   private async failed(
-    { handler, ref, state, number }: Attempt,
+    { handler, ref, state, number, earlierRuns }: Attempt,
     signal: DeliverySignal,
-    error: unknown,
+    thrown: unknown,
   ): Promise<number | undefined> {
-    if (this.draining || this.parts.store.isInfrastructureError(error, 'handler')) {
-      return this.postpone(signal, error);
-    }
+    const early = thrown instanceof CommittedEarly;
+    const error = early ? harmless(thrown.cause) : thrown;
+    // What is committed is no outage's doing.
+    if (!early && !(await this.costsAttempt(ref, error)))
+      return this.postpone(signal, error, earlierRuns);
     const { maxAttempts } = state;
     const next = afterFailure(number, maxAttempts, error);
     const retryInMs = next.dead ? 0 : this.delayAfter(handler, number, error);
-    const recorded = await this.parts.marks.fail({
-      ...ref,
-      attempt: number,
-      error: errorText(error, this.parts.options.maxErrorBytes),
-      dead: next.dead,
-      retryInMs,
-    });
+    const { maxErrorBytes } = this.parts.options;
+    const text = errorText(error, maxErrorBytes);
+    const failure = { ...ref, attempt: number, dead: next.dead, retryInMs };
+    const { marks } = this.parts;
+    let recorded: boolean;
+    try {
+      recorded = early
+        ? await marks.failCompleted({
+            ...failure,
+            error: errorText(`${thrown.message}\n${text}`, maxErrorBytes),
+          })
+        : await marks.fail({ ...failure, error: text });
+    } catch (unwritten) {
+      return this.unmarked(signal, unwritten, earlierRuns);
+    }
     if (!recorded) return this.skip(signal, 'it was done meanwhile');
     const facts = { ...signal, attempt: number, maxAttempts, error };
     if (next.dead) {
@@ -168,6 +194,34 @@ export class DeliveryExecutor {
     }
     this.parts.signals.publish('delivery.failed', { ...facts, retryInMs });
     return retryInMs;
+  }
+
+  /**
+   * The handler has run, and the database has refused to write down what became of it.
+   *
+   * @throws the error, where it is an outage's or a contention's
+   */
+  private unmarked(signal: DeliverySignal, error: unknown, earlierRuns: number): number {
+    const { store } = this.parts;
+    if (store.isInfrastructureError(error) || store.isContention(error)) throw error;
+    const retryInMs = unmarkedMs(earlierRuns);
+    this.parts.signals.publish('delivery.unmarked', { ...signal, retryInMs, error });
+    return retryInMs;
+  }
+
+  private async costsAttempt(ref: DeliveryRef, error: unknown): Promise<boolean> {
+    if (this.draining) return false;
+    const { store } = this.parts;
+    const lost = error instanceof ConnectionLost ? error.cause : error;
+    const fromDatabase = lost !== error || error instanceof QueryFailedError;
+    const loss = fromDatabase ? store.connectionLoss(lost) : undefined;
+    if (loss === undefined) {
+      this.losses.forget(nameOf(ref));
+      return !store.isInfrastructureError(error, 'handler');
+    }
+    const verdict = await this.losses.judge(nameOf(ref), loss);
+    if (verdict === 'outage') this.report(lost);
+    return verdict === 'counts' && !this.draining;
   }
 
   private delayAfter(handler: HandlerDefinition, attempt: number, error: unknown): number {
@@ -183,12 +237,23 @@ export class DeliveryExecutor {
     try {
       return this.parts.options.delayAfter(attempt, error);
     } catch {
-      return POSTPONED_MS; // The module's own default is a function that fails too.
+      return postponedMs(0); // The module's own default is a function that fails too.
     }
   }
 
-  private postpone(signal: DeliverySignal, error: unknown): number {
-    const retryInMs = Math.round(POSTPONED_MS * (0.5 + Math.random() / 2));
+  private report(outage: unknown): void {
+    if (!this.draining) this.onOutage?.(outage);
+  }
+
+  private park(signal: DeliverySignal, queue: string, earlierRuns: number): number {
+    const retryInMs = parkedMs(earlierRuns);
+    this.parts.signals.publish('delivery.parked', { ...signal, queue, retryInMs });
+    return retryInMs;
+  }
+
+  private postpone(signal: DeliverySignal, error: unknown, earlierRuns: number): number {
+    // Another process is to take over soon what a shutdown has cut off.
+    const retryInMs = postponedMs(this.draining ? 0 : earlierRuns);
     this.parts.signals.publish('delivery.postponed', { ...signal, retryInMs, error });
     return retryInMs;
   }
@@ -202,4 +267,8 @@ function reasonToSkip(state: DeliveryState, ref: DeliveryRef): string | undefine
   if (state.status !== 'queued') return `it is ${state.status}`;
   if (state.epoch !== ref.epoch) return `it is queued in epoch ${state.epoch}, not ${ref.epoch}`;
   return undefined;
+}
+
+function nameOf({ position, handler, epoch }: DeliveryRef): string {
+  return `${position} ${handler} ${epoch}`;
 }

@@ -1,11 +1,7 @@
 import { Batcher } from '../common/batcher.js';
 import { pause } from '../common/time-limit.js';
-import type {
-  DeliveryRef,
-  DeliveryState,
-  EventStore,
-  FailedAttempt,
-} from '../store/event-store.js';
+import type { DeliveryRef, DeliveryState, FailedAttempt } from '../store/event-store.js';
+import type { Store } from '../store/store.js';
 
 /** Statements under way at once: the next batch gathers while they run. */
 const LIMITS = { maxItems: 500, concurrency: 2 };
@@ -24,8 +20,8 @@ export class DeliveryMarks {
   private readonly failures: Batcher<FailedAttempt, boolean>;
 
   constructor(
-    private readonly store: EventStore,
-    rescueAfterMs: number,
+    private readonly store: Store,
+    private readonly rescueAfterMs: number,
   ) {
     this.states = new Batcher((refs) => store.deliveryStates(refs), LIMITS);
     this.completions = new Batcher((refs) => this.persistently(() => store.complete(refs)), LIMITS);
@@ -44,6 +40,17 @@ export class DeliveryMarks {
   /** False: it was not queued in this epoch any more. */
   fail(attempt: FailedAttempt): Promise<boolean> {
     return this.failures.add(attempt);
+  }
+
+  /**
+   * The same for an attempt whose completion was committed before it failed: takes that back. Tried
+   * again like a completion, because nobody runs a delivery that is completed.
+   */
+  async failCompleted(attempt: FailedAttempt): Promise<boolean> {
+    const { store, rescueAfterMs } = this;
+    const taken = await this.persistently(async () => store.uncomplete?.(attempt, rescueAfterMs));
+    // It may have been rolled back after all.
+    return taken === true || this.fail(attempt);
   }
 
   private async persistently<T>(mark: () => Promise<T>): Promise<T> {

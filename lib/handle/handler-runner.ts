@@ -1,14 +1,17 @@
-import type { DataSource, EntityManager } from 'typeorm';
+import { QueryFailedError, type DataSource, type EntityManager, type QueryRunner } from 'typeorm';
 import { Semaphore } from '../common/semaphore.js';
 import type { ActiveTransaction } from '../emit/active-transaction.js';
 import type { Causation } from '../emit/causation.js';
-import { isOutermost, type EmitWindows } from '../emit/emit-window.js';
-import type { DeliveryRef, DeliveryState, EventStore, LoggedEvent } from '../store/event-store.js';
+import type { EmitWindows } from '../emit/emit-window.js';
+import { isOutermost } from '../emit/transaction-depth.js';
+import type { DeliveryRef, DeliveryState, LoggedEvent } from '../store/event-store.js';
+import type { Store } from '../store/store.js';
 import { abandonTransaction } from './abandon-transaction.js';
 import { runAttempt } from './attempt.js';
 import type { DeliveryMarks } from './delivery-marks.js';
 import { createHandlerContext } from './handler-context.js';
 import type { HandlerDefinition } from './handler-definition.js';
+import { ConnectionLost, watchConnection, type ConnectionWatch } from './lost-connection.js';
 import { toDomainEvent } from './to-domain-event.js';
 
 /** One attempt to handle a delivery. */
@@ -19,12 +22,14 @@ export interface Attempt {
   readonly event: LoggedEvent;
   /** Its number, from 1. */
   readonly number: number;
+  /** How often its job was to be run again already. */
+  readonly earlierRuns: number;
 }
 
 /** What a {@link HandlerRunner} works with. */
 export interface HandlerRunnerParts {
   readonly dataSource: DataSource;
-  readonly store: EventStore;
+  readonly store: Store;
   readonly marks: DeliveryMarks;
   readonly transactions: ActiveTransaction;
   readonly windows: EmitWindows;
@@ -40,6 +45,21 @@ export class NotTheHandler extends Error {
   }
 }
 
+/**
+ * A statement of the handler's has committed its transaction, the completion included, before the
+ * attempt failed with the cause.
+ */
+export class CommittedEarly extends Error {
+  constructor(override readonly cause: unknown) {
+    super(
+      'A statement of the handler has committed its transaction before the attempt failed: what the ' +
+        'handler had written until then is saved.',
+    );
+  }
+}
+
+const NO_CONNECTION =
+  'the handler returned without the connection of its transaction: it must not release it';
 const OPEN_NESTED = 'the handler returned while a nested transaction of it was open: await it';
 
 /** A transactional handler's delivery turned out to be done, by another run of its job. */
@@ -57,7 +77,7 @@ export class HandlerRunner {
    * Resolves once the delivery is completed: true by this run, false by another one.
    *
    * @param shutdown aborts the handler's signal
-   * @throws what the handler threw, or {@link NotTheHandler}
+   * @throws what the handler threw, or {@link NotTheHandler}, or {@link CommittedEarly}
    */
   run(attempt: Attempt, shutdown: AbortSignal): Promise<boolean> {
     return attempt.handler.transactional
@@ -75,38 +95,60 @@ export class HandlerRunner {
   }
 
   /**
-   * Completion first, then the handler, in one transaction: the row's lock makes a second run of
-   * the same job wait, and find it done. The commit is guarded like one with an emit.
+   * Completion first, then the handler, in one transaction: a second run of the same job can't lock
+   * the row, and is postponed. The commit is guarded like one with an emit.
    */
   private async runInTransaction(attempt: Attempt, shutdown: AbortSignal): Promise<boolean> {
     let fromHandler = false;
+    let connection: ConnectionWatch | undefined;
+    let guarded: QueryRunner | undefined;
+    const { windows } = this.parts;
     const work = async (manager: EntityManager) => {
       const runner = manager.queryRunner;
       if (runner === undefined) throw new Error('a transaction without a query runner');
+      // From the first statement to the commit: a loss may come right after any answer.
+      connection = await watchConnection(runner);
       const [claimed] = await this.parts.store.complete([attempt.ref], runner);
       if (claimed !== true) throw new Fenced();
-      this.parts.windows.guard(runner);
+      windows.guard(runner);
+      guarded = runner;
       try {
         await this.invoke(attempt, shutdown, manager);
+        if (runner.isReleased || connection.lost() !== undefined) throw new Error(NO_CONNECTION);
         // TypeORM's commit would only end that one, and give the connection back with ours open.
-        if (!runner.isReleased && !isOutermost(runner)) throw new Error(OPEN_NESTED);
+        if (!isOutermost(runner)) throw new Error(OPEN_NESTED);
       } catch (error) {
-        if (runner.isReleased) throw new NotTheHandler(error); // Its connection went away under it.
         fromHandler = true;
-        await abandonTransaction(runner);
-        throw error;
+        if (!runner.isReleased) {
+          await windows.settleDoubts(runner);
+          await abandonTransaction(runner, this.parts.store.sharesRunner);
+        }
+        throw this.lossOr(error, connection.lost());
       }
-      if (runner.isReleased) throw new NotTheHandler(new Error('the connection was lost'));
     };
     try {
       await this.parts.transactions.outside(() => this.parts.dataSource.transaction(work));
       return true;
     } catch (error) {
+      if (guarded !== undefined && windows.wasCommittedEarly(guarded)) {
+        throw new CommittedEarly(error);
+      }
       if (fromHandler) throw error;
       if (error instanceof Fenced) return false;
+      const lost = connection?.lost();
+      if (lost !== undefined) throw new NotTheHandler(lost);
       if (this.parts.store.isInfrastructureError(error)) throw new NotTheHandler(error);
       throw error;
+    } finally {
+      connection?.stop();
     }
+  }
+
+  /** What the handler threw, unless that only follows from the loss of its connection. */
+  private lossOr(thrown: unknown, lost: Error | undefined): unknown {
+    // The server's own words came with the statement, and only then the connection's end.
+    const told = thrown instanceof QueryFailedError && this.parts.store.connectionLoss(thrown);
+    return lost === undefined || told === 'ended' ? thrown : new ConnectionLost(lost);
   }
 
   private async invoke(

@@ -18,8 +18,12 @@ export interface DeliveryInfo {
   readonly idempotencyKey: string;
   readonly queuedAt: Date;
   readonly lastAttemptAt: Date | undefined;
+  /** When the next attempt is due, after a failed one. */
+  readonly retryAt: Date | undefined;
   readonly completedAt: Date | undefined;
   readonly deadAt: Date | undefined;
+  readonly discardedAt: Date | undefined;
+  readonly discardReason: string | undefined;
 }
 
 /** An event as saved, with what became of it. */
@@ -100,8 +104,11 @@ function toInfo(delivery: DeliveryRecord, eventId: string): DeliveryInfo {
     idempotencyKey: deliveryIdempotencyKey(eventId, delivery.handler),
     queuedAt: new Date(delivery.queuedAt),
     lastAttemptAt: date(delivery.lastAttemptAt),
+    retryAt: date(delivery.retryAt),
     completedAt: date(delivery.completedAt),
     deadAt: date(delivery.deadAt),
+    discardedAt: date(delivery.discardedAt),
+    discardReason: delivery.discardReason ?? undefined,
   };
 }
 

@@ -1,7 +1,9 @@
-import { settleWithin, withTimeLimit } from '../common/time-limit.js';
-import { QueueUnavailableError } from '../errors.js';
+import { settleWithin } from '../common/time-limit.js';
 import type { Signals } from '../observability/signals.js';
-import type { BullBackend, BullQueue } from './bull-backend.js';
+import { backlogOf } from './backlog.js';
+import type { BullBackend } from './bull-backend.js';
+import { toBullJob } from './bull-job.js';
+import { BullProducer } from './bull-producer.js';
 import { BullQueueWorker } from './bull-queue-worker.js';
 import { queueName } from './delivery-job.js';
 import type {
@@ -12,43 +14,36 @@ import type {
   WorkOptions,
 } from './event-queue.js';
 import { QueueHealth } from './queue-health.js';
-
-/** What takes longer is given up and repeated: BullMQ may wait for ever (D4, D15). */
-const ANSWER_LIMIT_MS = 10_000;
+import { WATCHDOG_TIMES, type WatchdogTimes } from './worker-watchdog.js';
 
 /**
- * BullMQ never decides about a retry by itself: a job is run until its delivery is done, however
- * often; the delivery's attempts are counted in the database. The limit of an int32 stands for
- * "always".
+ * Field of the generation mark in BullMQ's metadata of the queue `default`, which lives as long as
+ * its jobs. BullMQ writes its own fields one by one, so it leaves this one alone.
  */
-const ALWAYS = 2_147_483_647;
+const GENERATION_FIELD = 'events-generation';
+const MARKED_QUEUE = 'default';
 
 /** {@link EventQueue} on BullMQ. */
 export class BullEventQueue implements EventQueue {
   readonly description: string;
-  private readonly queues = new Map<string, BullQueue>();
+  readonly watchIntervalMs: number;
   private readonly health: QueueHealth;
-  private closed = false;
+  private readonly producer: BullProducer;
 
   constructor(
     private readonly backend: BullBackend,
     private readonly scope: { namespace: string; identity: string },
-    signals: Signals,
+    private readonly signals: Signals,
+    private readonly watchdog: WatchdogTimes = WATCHDOG_TIMES,
   ) {
     this.description = `BullMQ on ${backend.description}`;
+    this.watchIntervalMs = backend.watchIntervalMs;
     this.health = new QueueHealth(this.description, signals);
+    this.producer = new BullProducer(backend, scope, this.health);
   }
 
-  async ready(): Promise<void> {
-    // BullMQ's calls never settle on closed connections (D15).
-    if (this.closed)
-      throw new QueueUnavailableError(this.description, 'this process has closed it');
-    try {
-      await this.backend.connect();
-    } catch (error) {
-      throw this.unavailable(error);
-    }
-    this.health.up();
+  ready(): Promise<void> {
+    return this.producer.ready();
   }
 
   async push(jobs: readonly DeliveryJob[]): Promise<void> {
@@ -61,77 +56,42 @@ export class BullEventQueue implements EventQueue {
     await Promise.all(
       [...perQueue].map(([queue, list]) => {
         const bulk = list.map(toBullJob);
-        return this.use(queue, (bull) => bull.addBulk(bulk));
+        return this.producer.use(queue, (bull) => bull.addBulk(bulk));
       }),
     );
   }
 
   work(options: WorkOptions, process: ProcessJob): QueueWorker {
-    const name = queueName(this.scope, options.queue);
-    return new BullQueueWorker(this.backend, this.health, name, options, process);
+    const { backend, health, signals, watchdog } = this;
+    return new BullQueueWorker({
+      backend,
+      health,
+      signals,
+      watchdog,
+      name: queueName(this.scope, options.queue),
+      options,
+      process,
+      backlog: () =>
+        this.producer.ask(options.queue, (bull) => backlogOf(bull, options.limiter?.max)),
+    });
+  }
+
+  async generation(): Promise<string | undefined> {
+    const mark = await this.producer.use(MARKED_QUEUE, (bull) =>
+      bull.getBackend().getQueueMetaField(GENERATION_FIELD),
+    );
+    return mark ?? undefined;
+  }
+
+  async mark(generation: string): Promise<void> {
+    await this.producer.use(MARKED_QUEUE, (bull) =>
+      bull.getBackend().setQueueMeta({ [GENERATION_FIELD]: generation }),
+    );
   }
 
   async close(limitMs: number): Promise<void> {
-    this.closed = true;
-    const queues = [...this.queues.values()];
-    this.queues.clear();
-    const closed = Promise.all(queues.map((queue) => queue.close()));
-    // What does not close in time is cut off (D12).
-    await settleWithin(closed, limitMs / 2);
+    await this.producer.close(limitMs / 2);
+    // What did not close in time is cut off (D12).
     await settleWithin(this.backend.disconnect(), limitMs / 2);
   }
-
-  /** Within a time limit, and with a new BullMQ queue after a failure. */
-  private async use<T>(queue: string, work: (bull: BullQueue) => Promise<T>): Promise<T> {
-    await this.ready();
-    try {
-      return await withTimeLimit(
-        work(this.queue(queue)),
-        ANSWER_LIMIT_MS,
-        () => new Error(`no answer in ${ANSWER_LIMIT_MS} ms`),
-      );
-    } catch (error) {
-      // A BullMQ queue that failed while it started remembers that for ever (D14): make a new one.
-      this.drop(queue);
-      throw this.unavailable(error);
-    }
-  }
-
-  private queue(queue: string): BullQueue {
-    let bull = this.queues.get(queue);
-    if (bull === undefined) {
-      bull = this.backend.createQueue(queueName(this.scope, queue));
-      bull.on('error', (error) => this.health.report(queue, error));
-      this.queues.set(queue, bull);
-    }
-    return bull;
-  }
-
-  private drop(queue: string): void {
-    const bull = this.queues.get(queue);
-    this.queues.delete(queue);
-    bull?.close().catch(() => undefined);
-  }
-
-  private unavailable(error: unknown): QueueUnavailableError {
-    this.health.down(error);
-    const reason = error instanceof Error ? error.message : String(error);
-    return new QueueUnavailableError(this.description, reason, { cause: error });
-  }
-}
-
-function toBullJob({ id, data, priority }: DeliveryJob) {
-  return {
-    name: data.handler,
-    data,
-    opts: {
-      jobId: id,
-      attempts: ALWAYS,
-      backoff: { type: 'delivery' },
-      removeOnComplete: true,
-      removeOnFail: true,
-      stackTraceLimit: 0,
-      ...(priority !== undefined && { priority }),
-    },
-  };
 }

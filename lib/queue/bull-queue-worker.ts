@@ -1,123 +1,169 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { pause, settleWithin, withTimeLimit } from '../common/time-limit.js';
-import type { BullBackend, BullWorker } from './bull-backend.js';
-import {
-  RetryJob,
-  type DeliveryJobData,
-  type ProcessJob,
-  type QueueWorker,
-  type WorkOptions,
-} from './event-queue.js';
+import { pause, withTimeLimit } from '../common/time-limit.js';
+import type { Signals } from '../observability/signals.js';
+import type { Backlog } from './backlog.js';
+import type { BullBackend, BullJob } from './bull-backend.js';
+import { BullWorkerInstance } from './bull-worker-instance.js';
+import { workerSettings } from './bull-worker-settings.js';
+import { RetryJob, type ProcessJob, type QueueWorker, type WorkOptions } from './event-queue.js';
+import { JobGate, LEFT_BEHIND_MS } from './job-gate.js';
+import { keepsLock } from './job-lock.js';
 import type { QueueHealth } from './queue-health.js';
+import { WorkerWatchdog, type WatchdogTimes } from './worker-watchdog.js';
 
 const READY_LIMIT_MS = 10_000;
 const RECONNECT_MS = 1_000;
 const FORCE_LIMIT_MS = 1_000;
-/** When BullMQ asks for a delay after an error that is not ours. */
-const UNEXPECTED_RETRY_MS = 5_000;
-/** When a job that was left behind may run elsewhere: this process has ended by then. */
-const LEFT_BEHIND_MS = 1_000;
+/** What a worker that was replaced gets to acknowledge its last jobs; a dead connection can't. */
+const RETIRE_LIMIT_MS = 10_000;
 
-/** Protected in BullMQ's class; nothing public ends these timers of a worker that can't close. */
-interface BullWorkerTimers {
-  readonly lockManager?: { close(): Promise<void> };
-  readonly stalledCheckStopper?: () => void;
+interface QueueWorkerParts {
+  readonly backend: BullBackend;
+  readonly health: QueueHealth;
+  readonly signals: Signals;
+  /** BullMQ's name of the queue. */
+  readonly name: string;
+  readonly options: WorkOptions;
+  readonly process: ProcessJob;
+  readonly backlog: () => Promise<Backlog>;
+  readonly watchdog: WatchdogTimes;
 }
 
 /**
- * A BullMQ worker that starts as soon as its backend can be reached: a worker made during an outage
- * remembers its failed start for ever (D14), so none is made before.
+ * Works a queue, from as soon as its backend can be reached: a BullMQ worker made during an outage
+ * remembers its failed start for ever (D14), so none is made before. One that falls silent is
+ * replaced (D13).
  */
 export class BullQueueWorker implements QueueWorker {
   private readonly stopping = new AbortController();
-  private readonly started: Promise<void>;
-  private worker: BullWorker | undefined;
-  /** Of each running job: ends it for the queue. */
-  private readonly running = new Set<(reason: RetryJob) => void>();
+  /** Its own context, so that no handler inherits one from whoever pauses or resumes. */
+  private readonly inContext = AsyncLocalStorage.snapshot();
+  private readonly gate: JobGate;
+  private readonly watchdog: WorkerWatchdog;
+  /** All that are not closed yet: the current one, and those it has replaced. */
+  private readonly instances = new Set<BullWorkerInstance>();
+  private current: BullWorkerInstance | undefined;
+  private paused = false;
+  private taken = 0;
+  /** When it last took a job, or became able to. */
+  private activeAt = 0;
 
-  constructor(
-    private readonly backend: BullBackend,
-    private readonly health: QueueHealth,
-    private readonly name: string,
-    private readonly options: WorkOptions,
-    private readonly process: ProcessJob,
-  ) {
-    // Its own context, so that no handler inherits one from whoever started the app.
-    this.started = AsyncLocalStorage.snapshot()(() => this.start());
+  constructor(private readonly parts: QueueWorkerParts) {
+    this.gate = new JobGate(parts.options.concurrency);
+    this.watchdog = new WorkerWatchdog(
+      {
+        silentSince: () =>
+          this.current === undefined || this.paused || this.gate.isFull ? undefined : this.activeAt,
+        jobsTaken: () => this.taken,
+        backlog: parts.backlog,
+        recreate: (silentMs) => this.recreate(silentMs),
+      },
+      parts.watchdog,
+    );
+    this.inContext(() => {
+      void this.start();
+      this.watchdog.start();
+    });
+  }
+
+  pause(): void {
+    this.paused = true;
+    this.gate.pause();
+    this.current?.pause();
+  }
+
+  resume(): void {
+    if (!this.paused || this.stopping.signal.aborted) return;
+    this.paused = false;
+    this.activeAt = performance.now();
+    this.inContext(() => {
+      this.gate.resume();
+      this.current?.resume();
+    });
   }
 
   async close(graceMs: number, forceMs: number): Promise<void> {
     this.stopping.abort();
-    const closed = this.started.then(() => this.worker?.close());
-    if (await settleWithin(closed, graceMs)) return;
-    for (const leave of this.running) leave(new RetryJob(LEFT_BEHIND_MS));
-    if (await settleWithin(closed, forceMs / 2)) return;
-    if (this.worker !== undefined) await this.cutOff(this.worker, forceMs / 2);
-  }
-
-  /**
-   * For a worker that can't reach its queue: a close that has begun waits even if it is forced now.
-   * Jobs that still run keep their lock until it expires; another worker then takes them.
-   */
-  private async cutOff(worker: BullWorker, limitMs: number): Promise<void> {
-    const { lockManager, stalledCheckStopper } = worker as unknown as BullWorkerTimers;
-    stalledCheckStopper?.();
-    await lockManager?.close();
-    await settleWithin(Promise.all([worker.close(true), worker.disconnect()]), limitMs);
+    this.watchdog.stop();
+    this.gate.close();
+    await Promise.all([...this.instances].map((each) => each.close(graceMs, forceMs)));
   }
 
   private async start(): Promise<void> {
+    const { backend, health } = this.parts;
     while (!this.stopping.signal.aborted) {
-      let worker: BullWorker | undefined;
+      let instance: BullWorkerInstance | undefined;
       try {
-        await this.backend.connect();
-        worker = this.create();
-        const ready = worker.waitUntilReady();
-        await withTimeLimit(ready, READY_LIMIT_MS, () => new Error('worker start timed out'));
-        this.health.up();
-        this.worker = worker;
-        worker.run().catch((error: unknown) => this.health.report(this.options.queue, error));
+        await backend.connect();
+        if (this.stopping.signal.aborted) return;
+        instance = this.create();
+        const limit = () => new Error('worker start timed out');
+        await withTimeLimit(instance.ready(), READY_LIMIT_MS, limit);
+        health.up();
+        this.current = instance;
+        this.activeAt = performance.now();
+        if (!this.paused) instance.resume();
         return;
       } catch (error) {
-        this.health.down(error);
-        if (worker !== undefined) await this.cutOff(worker, FORCE_LIMIT_MS);
+        if (!this.stopping.signal.aborted) health.down(error);
+        if (instance !== undefined) {
+          await instance.cutOff(FORCE_LIMIT_MS);
+          this.instances.delete(instance);
+        }
         await pause(RECONNECT_MS, this.stopping.signal);
       }
     }
   }
 
-  private create(): BullWorker {
-    const { concurrency, limiter, lockDurationMs, pollIntervalMs, queue } = this.options;
-    const worker = this.backend.createWorker(
-      this.name,
-      ({ data, attemptsMade }) => this.run(data, attemptsMade),
-      {
-        autorun: false,
-        concurrency,
-        ...(limiter !== undefined && { limiter }),
-        lockDuration: lockDurationMs,
-        stalledInterval: lockDurationMs,
-        // A stalled job is run again, always: the database knows whether it is done.
-        maxStalledCount: 2_147_483_647,
-        drainDelay: pollIntervalMs / 1_000,
-        runRetryDelay: RECONNECT_MS,
-        settings: {
-          backoffStrategy: (_attempts, _type, error) =>
-            error instanceof RetryJob ? error.delayMs : UNEXPECTED_RETRY_MS,
-        },
-      },
-    );
-    worker.on('error', (error) => this.health.report(queue, error));
-    worker.on('active', () => this.health.up());
-    return worker;
+  /** The silent one ends in the background: its running handlers may end as they would have. */
+  private recreate(silentMs: number): void {
+    const silent = this.current;
+    if (silent === undefined || this.stopping.signal.aborted) return;
+    this.current = undefined;
+    this.parts.signals.publish('worker.recreated', {
+      queue: this.parts.options.queue,
+      silentMs,
+    });
+    void this.start();
+    void this.retire(silent);
   }
 
-  private run(data: DeliveryJobData, earlierRuns: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.running.add(reject);
-      this.process(data, earlierRuns)
-        .then(resolve, reject)
-        .finally(() => this.running.delete(reject));
+  private async retire(instance: BullWorkerInstance): Promise<void> {
+    instance.pause();
+    await instance.idle();
+    await instance.close(RETIRE_LIMIT_MS, FORCE_LIMIT_MS);
+    this.instances.delete(instance);
+  }
+
+  private create(): BullWorkerInstance {
+    const { backend, name, health, options } = this.parts;
+    const instance = new BullWorkerInstance({
+      backend,
+      name,
+      settings: workerSettings(options),
+      process: (job) => this.process(job),
+      onActive: () => this.onActive(),
+      onError: (error) => health.report(options.queue, error),
     });
+    this.instances.add(instance);
+    return instance;
+  }
+
+  private process(job: BullJob): Promise<void> {
+    const { lockDurationMs } = this.parts.options;
+    const came = performance.now();
+    return this.gate.run(async () => {
+      const waited = performance.now() - came;
+      if (waited >= lockDurationMs && !(await keepsLock(job, lockDurationMs))) {
+        throw new RetryJob(LEFT_BEHIND_MS);
+      }
+      return this.parts.process(job.data, job.attemptsMade);
+    });
+  }
+
+  private onActive(): void {
+    this.taken++;
+    this.activeAt = performance.now();
+    this.parts.health.up();
   }
 }

@@ -1,12 +1,13 @@
-import type pg from 'pg';
 import type { DataSource } from 'typeorm';
-import { InvalidOptionsError, UnsupportedDatabaseError } from '../errors.js';
+import { UnsupportedDatabaseError } from '../errors.js';
 import type { Signals } from '../observability/signals.js';
 import type { BullBackend } from './bull-backend.js';
 import { BullEventQueue } from './bull-event-queue.js';
 import type { EventQueue } from './event-queue.js';
-import type { PostgresTarget } from './postgres/postgres-backend.js';
-import type { RedisTarget } from './redis/redis-backend.js';
+import type { PostgresTarget } from './postgres/postgres-target.js';
+import { loadDriver } from './load-driver.js';
+import { ownDatabase } from './postgres/own-database.js';
+import type { RedisTarget } from './redis/open-redis.js';
 
 /** Where the jobs go: BullMQ on Redis, or on PostgreSQL. */
 export type QueueTarget =
@@ -42,56 +43,34 @@ export async function createQueue(
   settings: QueueSettings,
   signals: Signals,
 ): Promise<EventQueue> {
-  const backend = await createBackend(dataSource, settings);
+  const backend = await createBackend(dataSource, settings, signals);
   return new BullEventQueue(backend, settings, signals);
 }
 
 async function createBackend(
   dataSource: DataSource,
   { target, workers, migrate }: QueueSettings,
+  signals: Signals,
 ): Promise<BullBackend> {
   if (target !== undefined && 'redis' in target) {
-    const { RedisBackend } = await load('ioredis', () => import('./redis/redis-backend.js'));
-    return new RedisBackend(target.redis, target.prefix ?? 'bull');
+    const { RedisBackend } = await loadDriver('ioredis', () => import('./redis/redis-backend.js'));
+    return new RedisBackend(target.redis, target.prefix ?? 'bull', signals);
   }
-  const { PostgresBackend } = await load('pg', () => import('./postgres/postgres-backend.js'));
-  const postgres = target?.postgres ?? ownDatabase(dataSource);
+  // First: who has no PostgreSQL is told so, and not to install its driver.
+  const postgres = target?.postgres ?? requiredDatabase(dataSource);
+  const { PostgresBackend } = await loadDriver(
+    'pg',
+    () => import('./postgres/postgres-backend.js'),
+  );
   return new PostgresBackend(postgres, { workers, migrate });
 }
 
-async function load<T>(driver: string, module: () => Promise<T>): Promise<T> {
-  try {
-    return await module();
-  } catch (error) {
-    if ((error as { code?: string }).code !== 'ERR_MODULE_NOT_FOUND') throw error;
-    throw new InvalidOptionsError('queue', `needs the package "${driver}": npm install ${driver}.`);
-  }
-}
-
-/** The DataSource's connection settings, as node-postgres takes them. */
-function ownDatabase(dataSource: DataSource): PostgresTarget {
-  const { options } = dataSource;
-  if (options.type !== 'postgres') {
-    throw new UnsupportedDatabaseError(
-      options.type,
-      'BullMQ needs Redis or PostgreSQL. Set the "queue" option to { redis: … } or { postgres: … }.',
-    );
-  }
-  const { url, host, port, username, password, database, ssl } = {
-    ...options,
-    ...options.replication?.master,
-  };
-  // The pool's size is the one thing of its own: every worker keeps a connection.
-  const { max: _max, ...extra } = (options.extra ?? {}) as pg.PoolConfig;
-  return {
-    ...extra,
-    ...(url !== undefined && { connectionString: url }),
-    ...(host !== undefined && { host }),
-    ...(port !== undefined && { port }),
-    ...(username !== undefined && { user: username }),
-    // A function is fine too, but pg only declares one that returns a promise.
-    ...(password !== undefined && { password: password as string }),
-    ...(database !== undefined && { database }),
-    ...(ssl !== undefined && { ssl: ssl as pg.PoolConfig['ssl'] }),
-  };
+function requiredDatabase(dataSource: DataSource): PostgresTarget {
+  const own = ownDatabase(dataSource);
+  if (own !== undefined) return own;
+  throw new UnsupportedDatabaseError(
+    dataSource.options.type,
+    'it can\'t hold the queue: BullMQ needs Redis or PostgreSQL. Set the "queue" option to ' +
+      '{ redis: process.env.REDIS_URL } or { postgres: … }, the address of a PostgreSQL.',
+  );
 }

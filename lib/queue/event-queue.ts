@@ -20,6 +20,8 @@ export interface DeliveryJob {
   readonly queue: string;
   /** 1 (first) to 2,097,151; undefined: first come, first served. */
   readonly priority: number | undefined;
+  /** Run it this much later than now, in ms; undefined: at once. */
+  readonly delayMs?: number;
   readonly data: DeliveryJobData;
 }
 
@@ -54,6 +56,10 @@ export class RetryJob extends Error {
 }
 
 export interface QueueWorker {
+  /** Takes no new jobs until {@link resume}; running ones go on. Idempotent. */
+  pause(): void;
+  /** Idempotent. */
+  resume(): void;
   /**
    * Takes no new jobs and waits for the running ones, at most `graceMs`; then leaves them behind,
    * which takes at most `forceMs`.
@@ -65,6 +71,8 @@ export interface QueueWorker {
 export interface EventQueue {
   /** Type and place for logs, without credentials: `BullMQ on Redis at localhost:6379`. */
   readonly description: string;
+  /** How often to look for its generation mark, in ms: what a look costs differs. */
+  readonly watchIntervalMs: number;
   /** Resolves if the queue can be used right now. @throws QueueUnavailableError soon, else */
   ready(): Promise<void>;
   /**
@@ -74,6 +82,13 @@ export interface EventQueue {
   push(jobs: readonly DeliveryJob[]): Promise<void>;
   /** Starts a worker; if the queue is out of reach, as soon as it is there. */
   work(options: WorkOptions, process: ProcessJob): QueueWorker;
+  /**
+   * The generation mark that was left in the queue; undefined where there is none: the queue is new,
+   * or was wiped. @throws QueueUnavailableError
+   */
+  generation(): Promise<string | undefined>;
+  /** Leaves a mark that lives as long as the queue's jobs. @throws QueueUnavailableError */
+  mark(generation: string): Promise<void>;
   /** Disconnects, within `limitMs` even if the queue is out of reach. */
   close(limitMs: number): Promise<void>;
 }

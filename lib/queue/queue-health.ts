@@ -13,7 +13,7 @@ export class QueueHealth {
   private readonly told = new Map<string, number>();
 
   constructor(
-    private readonly target: string,
+    readonly target: string,
     private readonly signals: Signals,
   ) {}
 

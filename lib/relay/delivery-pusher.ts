@@ -1,6 +1,11 @@
 import { jobPriorities, toJob } from '../queue/delivery-job.js';
 import type { DeliveryJob, EventQueue } from '../queue/event-queue.js';
-import type { RegisteredHandler, RelayedBatch, RescuedDelivery } from '../store/event-store.js';
+import type {
+  QueuedDelivery,
+  RegisteredHandler,
+  RelayedBatch,
+  RescuedDelivery,
+} from '../store/event-store.js';
 
 /** Jobs per push. */
 const CHUNK = 1_000;
@@ -58,6 +63,20 @@ export class DeliveryPusher {
     return deliveries
       .filter(({ handler }) => targets.has(handler))
       .map((delivery) => this.job(delivery, targets));
+  }
+
+  /** Like {@link rescueJobs}, with the waits before next attempts that a wiped queue has lost. */
+  refillJobs(
+    deliveries: readonly QueuedDelivery[],
+    handlers: readonly RegisteredHandler[],
+  ): DeliveryJob[] {
+    const targets = this.targets(handlers);
+    return deliveries
+      .filter(({ handler }) => targets.has(handler))
+      .map(({ dueInMs, ...delivery }) => ({
+        ...this.job(delivery, targets),
+        ...(dueInMs > 0 && { delayMs: dueInMs }),
+      }));
   }
 
   private job(delivery: RescuedDelivery, targets: Targets): DeliveryJob {

@@ -4,11 +4,18 @@ import type { Signals } from '../observability/signals.js';
 import type { DeliveryJob } from '../queue/event-queue.js';
 import type { EventStore, RelayLimits } from '../store/event-store.js';
 import type { DeliveryPusher } from './delivery-pusher.js';
+import { UnhandledEvents } from './unhandled-events.js';
 
 /** How soon to look again when another relay holds the lock, in ms; up to twice that by chance. */
 const BUSY_MS = 20;
 const FIRST_RETRY_MS = 250;
 const MAX_RETRY_MS = 30_000;
+
+/** How a relay is doing; `failures` counts since its last good pass. */
+export interface RelayHealth {
+  readonly state: 'running' | 'failing' | 'stopped';
+  readonly failures: number;
+}
 
 /** What one pass did. */
 export type PassResult = 'idle' | 'busy' | 'moved' | 'full';
@@ -30,13 +37,17 @@ export class Relay {
   /** Jobs of the last transaction that are not in the queue yet. */
   private unpushed: readonly DeliveryJob[] = [];
   private failures = 0;
+  private retry = new AbortController();
+  private readonly unhandled: UnhandledEvents;
 
   constructor(
     private readonly store: EventStore,
     private readonly pusher: DeliveryPusher,
     private readonly signals: Signals,
     private readonly limits: RelayLimits,
-  ) {}
+  ) {
+    this.unhandled = new UnhandledEvents(signals);
+  }
 
   start(): void {
     // Its own context: a wake-up must not bring along the transaction it came from.
@@ -56,6 +67,19 @@ export class Relay {
     this.wakeUp();
   }
 
+  /** What it failed for is there again: try now rather than after the rest of the wait. */
+  retryNow(): void {
+    this.retry.abort();
+    this.retry = new AbortController();
+  }
+
+  /** How it is doing in this process. */
+  health(): RelayHealth {
+    const working = this.failures > 0 ? 'failing' : 'running';
+    const active = this.running !== undefined && !this.stopping.signal.aborted;
+    return { state: active ? working : 'stopped', failures: this.failures };
+  }
+
   /** One pass; what fails rejects, and is repeated by the next one. */
   async runOnce(): Promise<PassResult> {
     await this.pushUnpushed();
@@ -72,6 +96,7 @@ export class Relay {
       deliveries: this.unpushed.length,
       lastPosition: last.position,
     });
+    this.unhandled.report(batch);
     await this.pushUnpushed();
     return batch.full ? 'full' : 'moved';
   }
@@ -91,7 +116,7 @@ export class Relay {
       const result = await this.guardedPass();
       if (result === 'full') continue;
       if (result === 'busy') await pause(BUSY_MS * (1 + Math.random()), this.stopping.signal);
-      else if (typeof result === 'object') await pause(result.retryInMs, this.stopping.signal);
+      else if (typeof result === 'object') await this.waitForRetry(result.retryInMs);
       else await this.untilWoken();
     }
   }
@@ -108,6 +133,10 @@ export class Relay {
       this.signals.publish('relay.failed', { error, retryInMs });
       return { retryInMs };
     }
+  }
+
+  private waitForRetry(ms: number): Promise<void> {
+    return pause(ms, AbortSignal.any([this.stopping.signal, this.retry.signal]));
   }
 
   private async untilWoken(): Promise<void> {

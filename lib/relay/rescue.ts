@@ -1,7 +1,15 @@
 import type { Signals } from '../observability/signals.js';
 import type { DeliveryJob } from '../queue/event-queue.js';
-import type { EventStore, RelayLimits, RescuedDelivery } from '../store/event-store.js';
+import type {
+  DeliveryRef,
+  EventStore,
+  RelayLimits,
+  RescuedDelivery,
+} from '../store/event-store.js';
 import type { DeliveryPusher } from './delivery-pusher.js';
+
+/** Stranded deliveries that were told of; beyond that, they may be told of again. */
+const MAX_TOLD = 10_000;
 
 /**
  * Pushes overdue deliveries again. Where the job still exists that does nothing (same job id);
@@ -10,6 +18,9 @@ import type { DeliveryPusher } from './delivery-pusher.js';
 export class Rescue {
   private running: Promise<void> | undefined;
   private stopped = false;
+  /** Asked for while a sweep was under way, which may have passed over what it was asked for. */
+  private again = false;
+  private readonly told = new Set<string>();
 
   constructor(
     private readonly store: EventStore,
@@ -18,11 +29,18 @@ export class Rescue {
     private readonly limits: RelayLimits,
   ) {}
 
-  /** Starts a sweep unless one is running; never rejects. */
+  /** Starts a sweep, or another one after the one that is running; never rejects. */
   trigger(): void {
-    if (this.running !== undefined || this.stopped) return;
+    if (this.stopped) return;
+    if (this.running !== undefined) {
+      this.again = true;
+      return;
+    }
     this.running = this.guardedSweep().finally(() => {
       this.running = undefined;
+      if (!this.again) return;
+      this.again = false;
+      this.trigger();
     });
   }
 
@@ -38,15 +56,26 @@ export class Rescue {
     for (;;) {
       // Asked first: taking deliveries postpones them.
       await this.pusher.ready();
-      const overdue = await this.store.rescue(this.limits);
+      const { deliveries: overdue, lost, full } = await this.store.rescue(this.limits);
+      for (const delivery of lost) this.tell(delivery);
       if (overdue.length > 0) {
         const jobs = this.pusher.rescueJobs(overdue, await this.store.handlers());
         await this.push(jobs, overdue);
         total += jobs.length;
         if (jobs.length > 0) this.signals.publish('rescue.pushed', { deliveries: jobs.length });
       }
-      if (overdue.length < this.limits.batchSize || this.stopped) return total;
+      if (!full || this.stopped) return total;
     }
+  }
+
+  /** They are looked at again at least once an hour. */
+  private tell({ position, handler }: DeliveryRef): void {
+    const name = `${position} ${handler}`;
+    if (this.told.has(name)) return;
+    if (this.told.size >= MAX_TOLD) this.told.clear();
+    this.told.add(name);
+    const event = { eventId: undefined, event: undefined };
+    this.signals.publish('delivery.stranded', { ...event, handler, position });
   }
 
   private async push(jobs: readonly DeliveryJob[], overdue: readonly RescuedDelivery[]) {

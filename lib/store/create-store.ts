@@ -1,21 +1,22 @@
 import type { DataSource } from 'typeorm';
-import type { EventStore } from './event-store.js';
-import { guardPools } from './postgres/pool-guard.js';
-import { PostgresEventStore } from './postgres/postgres.store.js';
-import { assertSupported, quoterOf } from './supported-databases.js';
+import type { Stores } from './store.js';
+import { dialectOf, quoterOf, refuseTestDatabase } from './supported-databases.js';
 import { tableNames, type TableOptions } from './tables.js';
 
 /**
- * The store for a DataSource's database.
+ * The stores for a DataSource's database.
  *
+ * @param use `tests`: also one that applications may not use
  * @throws UnsupportedDatabaseError
  */
-export function createStore(
+export function createStores(
   dataSource: DataSource,
   options: { namespace: string; tables: TableOptions },
-): EventStore {
-  assertSupported(dataSource.options.type);
-  guardPools(dataSource);
+  use: 'application' | 'tests' = 'application',
+): Stores {
+  const { type } = dataSource.options;
+  const dialect = dialectOf(type);
+  if (use === 'application') refuseTestDatabase(dialect, type);
   const tables = tableNames(options.tables, quoterOf(dataSource));
-  return new PostgresEventStore(dataSource, tables, options.namespace);
+  return dialect.createStores(dataSource, tables, options.namespace);
 }

@@ -111,6 +111,39 @@ export interface RescuedDelivery extends DeliveryRef {
   readonly event: LoggedEvent;
 }
 
+/** What one look for overdue deliveries took. */
+export interface RescuedBatch {
+  readonly deliveries: readonly RescuedDelivery[];
+  /** Those whose event the log has lost: nobody can handle them. */
+  readonly lost: readonly DeliveryRef[];
+  /** More may be overdue: the batch was full. */
+  readonly full: boolean;
+}
+
+/** A page of what a wiped queue must hold again. */
+export interface QueuedPage {
+  readonly deliveries: readonly QueuedDelivery[];
+  /** Nearly all of these came in an earlier page. */
+  readonly again: boolean;
+  /** Where the next page begins; undefined after the last one. */
+  readonly next: string | undefined;
+}
+
+export interface QueuedDelivery extends RescuedDelivery {
+  /** How long its next attempt has to wait, in ms. */
+  readonly dueInMs: number;
+}
+
+/** A registered handler, for operators. Times are ISO 8601 in UTC. */
+export interface HandlerRecord extends RegisteredHandler {
+  readonly firstSeenAt: string;
+  /** Living processes renew it every minute. */
+  readonly lastSeenAt: string;
+  /** How long ago that was, by the database's clock. */
+  readonly unseenMs: number;
+  readonly retiredAt: string | null;
+}
+
 export interface RelayLimits {
   readonly batchSize: number;
   /** A delivery not done after this long is looked at by the rescue. */
@@ -126,8 +159,12 @@ export interface DeliveryRecord {
   readonly lastError: string | null;
   readonly queuedAt: string;
   readonly lastAttemptAt: string | null;
+  /** When the next attempt is due, after a failed one. */
+  readonly retryAt: string | null;
   readonly completedAt: string | null;
   readonly deadAt: string | null;
+  readonly discardedAt: string | null;
+  readonly discardReason: string | null;
 }
 
 /** An event with its deliveries; `position` is null while it waits in the outbox. */
@@ -155,21 +192,48 @@ export interface EventStore {
   /** Whether the database will turn this runner's COMMIT into a rollback. */
   isTransactionFailed(runner: QueryRunner): Promise<boolean>;
 
-  /** Whether something in the outbox is due. One cheap read. */
-  hasDue(): Promise<boolean>;
+  /**
+   * Whether something in the outbox is due. One cheap read.
+   *
+   * @param limitMs for the answer, once there is a connection, which is closed then; default 60 s
+   */
+  hasDue(limitMs?: number): Promise<boolean>;
   /**
    * One relay transaction: due outbox rows become log entries with the next positions, and one
    * delivery per subscribed handler. `busy`: another relay holds the namespace's lock.
    */
   relay(limits: RelayLimits): Promise<RelayedBatch | 'busy'>;
   /** Queued deliveries whose `rescue_at` has passed, each postponed by this call. */
-  rescue(limits: RelayLimits): Promise<RescuedDelivery[]>;
+  rescue(limits: RelayLimits): Promise<RescuedBatch>;
   /** Takes back the postponement, for deliveries that could not be pushed. */
   unrescue(refs: readonly DeliveryRef[], rescueAfterMs: number): Promise<void>;
 
+  /**
+   * The generation of the queue that all deliveries were pushed to, or how far a refill is; undefined
+   * before the first.
+   */
+  queueGeneration(): Promise<string | undefined>;
+  /**
+   * Changes it, if `from` is still the current one: of several processes that notice a wipe, one
+   * wins.
+   *
+   * @param wiped count it as a wipe
+   */
+  changeQueueGeneration(from: string | undefined, to: string, wiped: boolean): Promise<boolean>;
+  /**
+   * What is queued, page by page, as of the first page: deliveries that are queued later are left
+   * out, those that move meanwhile may come twice. A page may be empty before the last one.
+   *
+   * @param from the last page's `next`
+   */
+  queuedDeliveries(limit: number, from?: string): Promise<QueuedPage>;
+
   /** Current states, in the order asked; `undefined` for a delivery that does not exist. */
   deliveryStates(refs: readonly DeliveryRef[]): Promise<(DeliveryState | undefined)[]>;
-  /** Marks deliveries completed; false for one that was not queued in this epoch any more. */
+  /**
+   * Marks deliveries completed; false for one that was not queued in this epoch any more. With a
+   * runner it waits for nobody: it rejects with a contention where another transaction has a row.
+   */
   complete(refs: readonly DeliveryRef[], runner?: QueryRunner): Promise<boolean[]>;
   /** Records failed attempts; false for one that was not queued in this epoch any more. */
   fail(attempts: readonly FailedAttempt[], rescueAfterMs: number): Promise<boolean[]>;
@@ -181,12 +245,24 @@ export interface EventStore {
   /** One event with its deliveries, relayed or not. */
   eventById(eventId: string): Promise<EventRecord | undefined>;
 
-  /** Adds or updates handlers, and retires their aliases. */
+  /** Adds or updates handlers, and brings retired ones back. */
   registerHandlers(handlers: readonly RegisteredHandler[]): Promise<void>;
-  /** Renews `last_seen_at`; adds a handler that is not there any more. */
+  /** Says again that this process has these handlers; adds one that is not there any more. */
   renewHandlers(handlers: readonly RegisteredHandler[]): Promise<void>;
-  /** Handlers that get deliveries: not retired, and no alias of another one. */
+  /**
+   * Handlers that get deliveries: not retired, and not superseded by another one of which they are a
+   * former id; each with the events that any living process takes.
+   */
   handlers(runner?: QueryRunner): Promise<RegisteredHandler[]>;
+  /** All handlers ever registered, by id. */
+  handlerRecords(): Promise<HandlerRecord[]>;
+  /**
+   * Ends new deliveries to a handler. Once this resolves, no relay pass makes one any more, wherever
+   * it runs. False: there is none, or it was retired before.
+   */
+  retireHandler(id: string): Promise<boolean>;
+  /** Handler id → number of deliveries that wait for it; handlers without any are left out. */
+  waiting(handlers: readonly string[]): Promise<Map<string, number>>;
 
   /**
    * Whether an error means that the database is out of reach or asks to try again.

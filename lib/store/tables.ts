@@ -15,6 +15,9 @@ export interface Tables {
   readonly handlers: string;
   readonly relay: string;
   readonly idempotency: string;
+  readonly attempts: string;
+  readonly ledger: string;
+  readonly operations: string;
   readonly migrations: string;
   /** For names of indexes: the prefix, unquoted. */
   readonly prefix: string;
@@ -49,6 +52,9 @@ export function tableNames({ prefix, schema }: TableOptions, quote: QuoteIdentif
     handlers: qualified('handlers'),
     relay: qualified('relay'),
     idempotency: qualified('idempotency'),
+    attempts: qualified('attempts'),
+    ledger: qualified('ledger'),
+    operations: qualified('operations'),
     migrations: qualified('migrations'),
     prefix,
     schema,

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import mysql from 'mysql2/promise';
 import pg from 'pg';
 
 /**
@@ -25,6 +26,41 @@ export async function createDatabase(serverUrl) {
     name,
     drop: () => execute(serverUrl, `drop database if exists ${name} with (force)`),
   };
+}
+
+/**
+ * The same on MySQL or MariaDB.
+ *
+ * @param {string} serverUrl
+ * @returns {Promise<TestDatabase>}
+ */
+export async function createMysqlDatabase(serverUrl) {
+  const name = `events_test_${randomBytes(6).toString('hex')}`;
+  // A collation that our own columns must not depend on.
+  await executeMysql(
+    serverUrl,
+    `create database ${name} character set utf8mb4 collate utf8mb4_general_ci`,
+  );
+  const url = new URL(serverUrl);
+  url.pathname = `/${name}`;
+  return {
+    url: url.href,
+    name,
+    drop: () => executeMysql(serverUrl, `drop database if exists ${name}`),
+  };
+}
+
+/**
+ * @param {string} url
+ * @param {string} sql
+ */
+async function executeMysql(url, sql) {
+  const connection = await mysql.createConnection(url);
+  try {
+    await connection.query(sql);
+  } finally {
+    await connection.end();
+  }
 }
 
 /**

@@ -1,10 +1,11 @@
 import { userInfo } from 'node:os';
 import { canInstall, install } from './install.mjs';
+import { askMysql, hasMariadbBinaries, startMariadb } from './mariadb.mjs';
 import { askPostgres, hasPostgresBinaries, startPostgres } from './postgres.mjs';
 import { askRedis, hasRedisBinary, startRedis } from './redis.mjs';
 
 /**
- * PostgreSQL and Redis for tests and smoke scripts. Each is looked for in this order: the address
+ * PostgreSQL, MariaDB and Redis for tests and smoke scripts. Each is looked for in this order: the address
  * in its variable; a server on its default port; installed binaries, started as a child process;
  * binaries installed now, on Debian as root.
  *
@@ -37,6 +38,17 @@ const POSTGRES = {
 };
 
 /** @type {ServiceKind} */
+const MARIADB = {
+  title: 'MariaDB',
+  variable: 'TEST_MARIADB_URL',
+  debianPackage: 'mariadb-server',
+  defaultUrls: () => ['mysql://root@127.0.0.1:3306/mysql'],
+  ask: askMysql,
+  isInstalled: hasMariadbBinaries,
+  start: startMariadb,
+};
+
+/** @type {ServiceKind} */
 const REDIS = {
   title: 'Redis',
   variable: 'TEST_REDIS_URL',
@@ -48,30 +60,31 @@ const REDIS = {
 };
 
 /**
- * Finds or starts both, and prints one line for each.
+ * Finds or starts all of them, and prints one line for each.
  *
- * @returns {Promise<{ databaseUrl: string, redisUrl: string, stop(): Promise<void> }>}
+ * @returns {Promise<{ databaseUrl: string, mariadbUrl: string, redisUrl: string, stop(): Promise<void> }>}
  */
 export async function findServices() {
-  const postgres = await findPostgres();
-  console.log(`PostgreSQL: ${postgres.found}`);
+  /** @type {FoundService[]} */
+  const services = [];
+  const stop = async () => void (await Promise.all(services.map((service) => service.stop())));
   try {
-    const redis = await findRedis();
-    console.log(`Redis: ${redis.found}`);
-    return {
-      databaseUrl: postgres.url,
-      redisUrl: redis.url,
-      async stop() {
-        await Promise.all([postgres.stop(), redis.stop()]);
-      },
-    };
+    for (const kind of [POSTGRES, MARIADB, REDIS]) {
+      const service = await find(kind);
+      services.push(service);
+      console.log(`${kind.title}: ${service.found}`);
+    }
   } catch (error) {
-    await postgres.stop();
+    await stop();
     throw error;
   }
+  const [databaseUrl = '', mariadbUrl = '', redisUrl = ''] = services.map(({ url }) => url);
+  return { databaseUrl, mariadbUrl, redisUrl, stop };
 }
 
 export const findPostgres = () => find(POSTGRES);
+
+export const findMariadb = () => find(MARIADB);
 
 export const findRedis = () => find(REDIS);
 

@@ -1,9 +1,10 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { startChildServer } from './child-server.mjs';
 import { findBinFolder } from './executables.mjs';
+import { unprivilegedUser } from './unprivileged-user.mjs';
 
 const run = promisify(execFile);
 
@@ -11,17 +12,22 @@ export function hasPostgresBinaries() {
   return findBinFolder(['initdb', 'postgres']) !== undefined;
 }
 
+/** Only a crash of the machine needs fsync, and a test's data is gone then anyway. */
+const TEST_SETTINGS = { max_connections: '200', fsync: 'off' };
+
 /**
  * Starts a PostgreSQL of our own from the installed binaries.
  *
+ * @param {Record<string, string>} [settings] of the server, beside or instead of those for tests
  * @returns {Promise<import('./child-server.mjs').PrivateServer>}
  */
-export async function startPostgres() {
+export async function startPostgres(settings = {}) {
   const bin = findBinFolder(['initdb', 'postgres']);
   if (!bin) {
     throw new Error('PostgreSQL is not installed: no folder with `initdb` and `postgres` found.');
   }
-  const user = unprivilegedUser();
+  // PostgreSQL refuses to run as root.
+  const user = unprivilegedUser(['postgres', 'nobody']);
   return startChildServer({
     name: 'postgres',
     // A "fast" shutdown: closes the sessions and writes a checkpoint.
@@ -36,13 +42,12 @@ export async function startPostgres() {
     },
     command: (_folder, port) => [
       join(bin, 'postgres'),
-      // Only a crash of the machine needs fsync, and its data is gone then anyway.
-      ['-D', 'data', '-h', '127.0.0.1', '-p', String(port), '-k', '.'].concat([
-        '-c',
-        'max_connections=200',
-        '-c',
-        'fsync=off',
-      ]),
+      ['-D', 'data', '-h', '127.0.0.1', '-p', String(port), '-k', '.'].concat(
+        Object.entries({ ...TEST_SETTINGS, ...settings }).flatMap(([name, value]) => [
+          '-c',
+          `${name}=${value}`,
+        ]),
+      ),
     ],
     url: (port) => `postgres://postgres@127.0.0.1:${port}/postgres`,
     ask: askPostgres,
@@ -70,23 +75,4 @@ export async function askPostgres(url) {
   } finally {
     await client.end().catch(() => {});
   }
-}
-
-/**
- * PostgreSQL refuses to run as root.
- *
- * @returns {{ uid: number, gid: number } | undefined}
- */
-function unprivilegedUser() {
-  if (process.getuid?.() !== 0) return undefined;
-  for (const name of ['postgres', 'nobody']) {
-    try {
-      const id = (/** @type {string} */ flag) =>
-        Number(execFileSync('id', [flag, name], { stdio: ['ignore', 'pipe', 'ignore'] }));
-      return { uid: id('-u'), gid: id('-g') };
-    } catch {
-      // No such user: try the next one.
-    }
-  }
-  throw new Error('PostgreSQL cannot run as root, and there is no user `postgres` or `nobody`.');
 }

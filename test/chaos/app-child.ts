@@ -11,6 +11,7 @@ import {
   type FailpointAction,
   type Report,
 } from './app/protocol.js';
+import { Disturbances } from './disturbances.js';
 
 const SCRIPT = fileURLToPath(new URL('app/child.js', import.meta.url));
 /** As an orchestrator would: soon, but not at once. */
@@ -29,12 +30,29 @@ interface Listeners {
 
 type Sought = (message: Report) => boolean;
 
+/** How a process ended on SIGTERM. */
+export interface Exit {
+  readonly name: string;
+  readonly code: number | null;
+  readonly signal: string | null;
+  readonly ms: number;
+  /** What else the harness did to it meanwhile that ends or stops it: then the rest tells nothing. */
+  readonly interrupted: string | undefined;
+  /** Which of its services were broken meanwhile or shortly before. */
+  readonly broken: readonly string[];
+}
+
 /** One process of the application, started again whenever it ends. */
 export class AppChild {
   state: ChildState = 'down';
   boots = 0;
+  /** Every SIGTERM and what came of it. */
+  readonly exits: Exit[] = [];
+  readonly disturbances = new Disturbances();
+  private interrupted: string | undefined;
   private process: ChildProcess | undefined;
   private ordered = false;
+  private ending: Promise<void> | undefined;
   private kept = true;
   private timer: NodeJS.Timeout | undefined;
   private readonly waiting = new Set<(message: Report | 'exit') => void>();
@@ -74,6 +92,7 @@ export class AppChild {
     const lines = createInterface({ input: child.stdio[HITS_FD] as Readable });
     lines.on('line', (line) => {
       const [failpoint, action] = line.split(' ') as [Failpoint, FailpointAction];
+      this.interrupted ??= `${action} at ${failpoint}`;
       if (action === 'kill') this.ordered = true;
       else this.state = 'paused';
       this.listeners.onHit(this, failpoint, action);
@@ -82,10 +101,12 @@ export class AppChild {
 
   kill(): void {
     this.ordered = true;
+    this.interrupted ??= 'killed';
     this.process?.kill('SIGKILL');
   }
 
   pause(): void {
+    this.interrupted ??= 'stood still';
     if (this.process?.kill('SIGSTOP') === true && this.state === 'ready') this.state = 'paused';
   }
 
@@ -115,11 +136,25 @@ export class AppChild {
     }
   }
 
-  /** SIGTERM; resolves with how it ended, and after how long. */
-  async terminate(): Promise<{ code: number | null; signal: string | null; ms: number }> {
+  /** SIGTERM, once; resolves when it has ended, and keeps how. */
+  terminate(): Promise<void> {
+    this.ending ??= this.end().finally(() => {
+      this.ending = undefined;
+    });
+    return this.ending;
+  }
+
+  /** From now on it stays down when it ends. */
+  letGo(): void {
+    this.kept = false;
+    clearTimeout(this.timer);
+  }
+
+  private async end(): Promise<void> {
     const child = this.process;
-    if (child === undefined) return { code: 0, signal: null, ms: 0 };
+    if (child === undefined) return;
     this.ordered = true;
+    this.interrupted = this.state === 'paused' ? 'stood still' : undefined;
     const started = Date.now();
     const ended = new Promise<[number | null, string | null]>((resolve) => {
       child.once('exit', (code, signal) => resolve([code, signal]));
@@ -128,13 +163,9 @@ export class AppChild {
     child.kill('SIGTERM');
     const [code, signal] = await ended;
     clearTimeout(overdue);
-    return { code, signal, ms: Date.now() - started };
-  }
-
-  /** From now on it stays down when it ends. */
-  letGo(): void {
-    this.kept = false;
-    clearTimeout(this.timer);
+    const { name, interrupted } = this;
+    const broken = this.disturbances.since(started);
+    this.exits.push({ name, code, signal, ms: Date.now() - started, interrupted, broken });
   }
 
   private next(sought: Sought, ms: number, what: string): Promise<Report | undefined> {

@@ -1,18 +1,18 @@
 import { appendFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { QueueKind } from './chaos-queue.js';
 import { checkAll, isFine, type Checked } from './checks/check-all.js';
-import type { Exit } from './checks/invariant.js';
 import { makeSchedule, type ScheduledFault } from './faults/schedule.js';
+import { heal } from './heal.js';
 import { pause } from './pause.js';
 import { Prng } from './prng.js';
 import { waitForQuiet } from './quiet.js';
 import { figuresOf, type Figures } from './report.js';
 import type { ChaosSettings } from './settings.js';
-import { System, type Member, type QueueKind } from './system.js';
+import { System, type Member } from './system.js';
 
 /** A lost delivery is rescued after as long as it has waited, so a longer run may drain longer. */
 const DRAIN_LIMIT_MS = 45_000;
-const READY_LIMIT_MS = 45_000;
 const FAULT_LIMIT_MS = 45_000;
 
 export interface CampaignResult {
@@ -29,14 +29,14 @@ export async function runCampaign(
   logs: string,
   track: (system: System) => void,
 ): Promise<CampaignResult> {
-  const { seed, durationMs, rate } = settings;
+  const { seed, durationMs, rate, database } = settings;
   const started = Date.now();
-  const system = await System.start({ seed, queue, logs });
+  const system = await System.start({ seed, database, queue, logs });
   track(system);
   try {
     const schedule = makeSchedule(new Prng(`faults/${seed}`), {
       durationMs,
-      queue,
+      able: { queue, ownQueueServer: system.queue.server !== undefined },
       names: namesOf(system),
       wanted: (name) =>
         !settings.without.includes(name) &&
@@ -46,11 +46,13 @@ export async function runCampaign(
     const emitting = keepEmitting(system, rate);
     const faults = await inject(system, schedule, durationMs, join(logs, 'faults.log'));
     clearInterval(emitting);
-    await heal(system);
+    const killed = await heal(system, seed);
     const quiet = await waitForQuiet(system, DRAIN_LIMIT_MS + durationMs / 2);
-    const exits = await terminateAll(system);
-    const checked = await checkAll({ system, quiet, exits });
-    const figures = await figuresOf(system, Date.now() - started);
+    // No pause between two tries is left over then.
+    for (const { child } of system.members) child.disturbances.forget();
+    await terminateAll(system);
+    const checked = await checkAll({ system, quiet });
+    const figures = await figuresOf(system, { ms: Date.now() - started, killed });
     return { ok: isFine(checked), checked, figures, faults };
   } finally {
     await system.stop();
@@ -76,6 +78,7 @@ async function inject(
   const started = Date.now();
   const counts = new Map<string, number>();
   const running = new Set<Promise<void>>();
+  const mistakes: string[] = [];
   const note = (text: string) =>
     appendFileSync(log, `${new Date().toISOString()} +${Date.now() - started} ${text}\n`);
   system.onHit = ({ member, failpoint, action }) =>
@@ -84,10 +87,17 @@ async function inject(
     await pause(atMs - (Date.now() - started));
     counts.set(name, (counts.get(name) ?? 0) + 1);
     note(`${name}: ${planned.what}`);
+    const mended = system.members
+      .filter(({ child }) => planned.breaks?.includes(child.name))
+      .map(({ child }) => child.disturbances.begin(name));
     const run = planned
       .run(system, over.signal)
-      .catch((error: unknown) => note(`${name} failed: ${String(error)}`))
+      .catch((error: unknown) => {
+        note(`${name} failed: ${String(error)}`);
+        if (!isOutage(system, error)) mistakes.push(`${name}: ${String(error)}`);
+      })
       .finally(() => {
+        for (const mend of mended) mend();
         note(`over: ${name}: ${planned.what}`);
         running.delete(run);
       });
@@ -98,31 +108,21 @@ async function inject(
   const enough = new AbortController();
   await Promise.race([Promise.all(running), pause(FAULT_LIMIT_MS, enough.signal)]);
   enough.abort();
+  if (mistakes.length > 0) throw new Error(`faults that are wrong: ${mistakes.join('; ')}`);
   return counts;
 }
 
-/** Everything works again, and every process has been started anew. */
-async function heal(system: System): Promise<void> {
-  for (const { child, database, queue, commits } of system.members) {
-    database.heal();
-    queue.heal();
-    commits.disarm();
-    child.resume();
-  }
-  await system.postgres.restart();
-  for (const { child } of system.of('emitter')) {
-    await child.ask({ type: 'stop-emitting' }, READY_LIMIT_MS).catch(() => undefined);
-  }
-  for (const { child } of system.members) child.kill();
-  await pause(100);
-  await Promise.all(system.members.map(({ child }) => child.ready(READY_LIMIT_MS)));
+/** A fault may find its server down for another one; what else it fails for, is wrong with it. */
+function isOutage({ database }: System, error: unknown): boolean {
+  return database.admin.isOutage(error) || /ECONN|closed|no reply/i.test(String(error));
 }
 
-export async function terminateAll(system: System): Promise<Exit[]> {
-  return Promise.all(
-    system.members.map(async ({ child }) => {
+/** For good. How each of them ends is kept with it. */
+export async function terminateAll(system: System): Promise<void> {
+  await Promise.all(
+    system.members.map(({ child }) => {
       child.letGo();
-      return { name: child.name, ...(await child.terminate()) };
+      return child.terminate();
     }),
   );
 }

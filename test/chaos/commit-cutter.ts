@@ -1,13 +1,10 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
-/** PostgreSQL's simple query message with the text `COMMIT`. */
-const COMMIT = Buffer.from('Q\0\0\0\x0bCOMMIT\0', 'latin1');
-
 /** `request`: it never reaches the server. `answer`: the server commits, and the client never knows. */
 export type CommitCut = 'request' | 'answer';
 
-/** A proxy before PostgreSQL that breaks a connection exactly at its COMMIT (failure mode A13). */
+/** A proxy before the database that breaks a connection exactly at its COMMIT (failure mode A13). */
 export class CommitCutter {
   private armed: CommitCut | undefined;
   private readonly sockets = new Set<Socket>();
@@ -16,13 +13,15 @@ export class CommitCutter {
   private constructor(
     private readonly server: Server,
     private readonly targetPort: number,
+    private readonly commitMessage: Buffer,
   ) {
     server.on('connection', (client) => this.accept(client));
   }
 
-  static async listen(targetPort: number): Promise<CommitCutter> {
+  /** @param commitMessage what a COMMIT looks like on the wire */
+  static async listen(targetPort: number, commitMessage: Buffer): Promise<CommitCutter> {
     const server = createServer();
-    const cutter = new CommitCutter(server, targetPort);
+    const cutter = new CommitCutter(server, targetPort, commitMessage);
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     return cutter;
@@ -55,7 +54,7 @@ export class CommitCutter {
     };
     let answerIsCut = false;
     client.on('data', (chunk) => {
-      if (this.armed !== undefined && chunk.includes(COMMIT)) {
+      if (this.armed !== undefined && chunk.includes(this.commitMessage)) {
         const cut = this.armed;
         this.armed = undefined;
         this.cuts++;

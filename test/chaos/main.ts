@@ -21,13 +21,14 @@ export async function main(args: readonly string[]): Promise<boolean> {
   }
   const settings = parseSettings(args);
   const logs = mkdtempSync(join(tmpdir(), 'events-chaos-'));
-  const limitMs = settings.matrix ? MATRIX_MS : settings.durationMs + SPARE_MS;
+  const limitMs = settings.matrix ? MATRIX_MS : settings.seeds * (settings.durationMs + SPARE_MS);
   const overdue = setTimeout(() => void abandon('it takes too long', 1), limitMs);
   process.once('SIGINT', () => void abandon('interrupted', 130));
   process.once('SIGTERM', () => void abandon('terminated', 143));
   let ok = false;
   try {
-    ok = await (settings.matrix ? matrix(settings, logs) : campaign(settings, logs));
+    const run = settings.matrix ? matrix : settings.seeds > 1 ? campaigns : campaign;
+    ok = await run(settings, logs);
     return ok;
   } finally {
     clearTimeout(overdue);
@@ -37,17 +38,52 @@ export async function main(args: readonly string[]): Promise<boolean> {
 }
 
 async function campaign(settings: ChaosSettings, logs: string): Promise<boolean> {
-  const { seed, queues, durationMs } = settings;
+  const { seed, database, queues, durationMs } = settings;
   const queue = queues[0]!;
-  console.log(`chaos: seed ${seed}, queue ${queue}, ${durationMs / 1_000} s; logs in ${logs}`);
+  console.log(
+    `chaos: seed ${seed}, ${database}, queue ${queue}, ${durationMs / 1_000} s; logs in ${logs}`,
+  );
   const result = await runCampaign(settings, queue, logs, track);
   for (const line of reportChecks(result.checked)) console.log(line);
   console.log(reportFigures(result.figures, result.faults));
-  if (!result.ok) {
-    const same = `--seed ${seed} --duration ${durationMs / 1_000}s --queue ${queue}`;
-    console.log(`Again: npm run chaos -- ${same}`);
-  }
+  if (!result.ok) console.log(`Again: npm run chaos -- ${argumentsOf(settings)}`);
   return result.ok;
+}
+
+/** A line for each campaign, and the sum of all. */
+async function campaigns(settings: ChaosSettings, logs: string): Promise<boolean> {
+  const { seeds, queues, durationMs } = settings;
+  const first = Number(settings.seed);
+  const sums = { events: 0, deliveries: 0, faults: 0, repeats: 0, ms: 0, violated: 0 };
+  for (let index = 0; index < seeds; index++) {
+    const queue = queues[index % queues.length]!;
+    const own = { ...settings, seed: String(first + index), queues: [queue] };
+    const folder = join(logs, own.seed);
+    const { ok, checked, figures, faults } = await runCampaign(own, queue, folder, track);
+    sums.events += figures.events;
+    sums.deliveries += figures.deliveries;
+    sums.faults += [...faults.values()].reduce((sum, count) => sum + count, 0);
+    sums.repeats += figures.repeats;
+    sums.ms += figures.ms;
+    console.log(
+      `${ok ? 'ok      ' : 'VIOLATED'} seed ${own.seed}, ${queue}: ${reportFigures(figures, faults)}`,
+    );
+    if (ok) continue;
+    sums.violated++;
+    for (const line of reportChecks(checked)) console.log(`         ${line}`);
+    console.log(`         Again: npm run chaos -- ${argumentsOf(own)}`);
+  }
+  console.log(
+    `${seeds} seeds of ${durationMs / 1_000} s: ${sums.violated} violated; ${sums.events} events, ` +
+      `${sums.deliveries} deliveries, ${sums.faults} faults, ${sums.repeats} repeats, ` +
+      `${(sums.ms / 60_000).toFixed(1)} min`,
+  );
+  return sums.violated === 0;
+}
+
+function argumentsOf({ seed, durationMs, queues, database }: ChaosSettings): string {
+  const services = `--queue ${queues[0]} --database ${database}`;
+  return `--seed ${seed} --duration ${durationMs / 1_000}s ${services}`;
 }
 
 /** The queues side by side: a case waits more than it works. */

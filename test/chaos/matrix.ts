@@ -1,10 +1,21 @@
-import { FAILPOINTS, TIMES, type Failpoint, type FailpointAction } from './app/protocol.js';
+import {
+  FAILPOINTS,
+  LATE_POINTS,
+  TIMES,
+  type FailpointAction,
+  type LatePoint,
+} from './app/protocol.js';
+import { terminateAll } from './campaign.js';
+import type { QueueKind } from './chaos-queue.js';
 import { checkAll, isFine, type Checked } from './checks/check-all.js';
-import type { Exit } from './checks/invariant.js';
+import { jobsWithoutDelivery } from './checks/events.js';
+import { readSnapshot } from './checks/snapshot.js';
+import type { DatabaseKind } from './databases/dialect.js';
+import { firstHit } from './first-hit.js';
+import { runLate } from './late-run.js';
 import { pause } from './pause.js';
 import { waitForQuiet } from './quiet.js';
-import { terminateAll } from './campaign.js';
-import { System, type Member, type QueueKind } from './system.js';
+import { System } from './system.js';
 
 /**
  * A worker stands still until its jobs' locks have expired and BullMQ has noticed, twice a lock
@@ -12,15 +23,12 @@ import { System, type Member, type QueueKind } from './system.js';
  */
 const WORKER_PAUSE_MS = TIMES.lockMs * 2.4;
 const PAUSE_MS = 1_500;
-const SETTLE_MS = 300;
-const HIT_LIMIT_MS = 15_000;
 const READY_LIMIT_MS = 30_000;
 const EMIT_LIMIT_MS = 30_000;
 
-export interface MatrixCase {
-  readonly failpoint: Failpoint;
-  readonly action: FailpointAction;
-}
+type MatrixCase =
+  | { readonly failpoint: keyof typeof FAILPOINTS; readonly action: FailpointAction }
+  | { readonly failpoint: LatePoint; readonly action: 'redrive' };
 
 export interface MatrixResult {
   readonly name: string;
@@ -33,6 +41,7 @@ export interface MatrixResult {
 
 export interface MatrixSettings {
   readonly seed: string;
+  readonly database: DatabaseKind;
   readonly events: number;
   /** Part of the names of the cases that are wanted. */
   readonly filter: string;
@@ -49,27 +58,29 @@ export async function runMatrix(
   logs: string,
   hooks: { track(system: System): void; told(result: MatrixResult): void },
 ): Promise<boolean> {
-  const { seed, filter, quietMs } = settings;
-  const cases = allCases().filter((each) => nameOf(queue, each).includes(filter));
+  const { seed, database, filter, quietMs } = settings;
+  const services = database === 'postgres' ? queue : `${database} and ${queue}`;
+  const cases = allCases().filter((each) => nameOf(services, each).includes(filter));
   if (cases.length === 0) return true;
-  const system = await System.start({ seed, queue, logs });
+  const system = await System.start({ seed, database, queue, logs });
   hooks.track(system);
   const known = new Set<string>();
   let ok = true;
-  const run = async (name: string, work: () => Promise<readonly Exit[]>) => {
+  const run = async (name: string, work: () => Promise<void>) => {
     const result = await runCase(system, { name, known, quietMs }, work);
     hooks.told(result);
     ok &&= result.ok;
   };
   try {
     for (const each of cases) {
-      await run(nameOf(queue, each), async () => {
-        await stopThere(system, each, settings.events);
-        return [];
-      });
+      await run(nameOf(services, each), () =>
+        each.action === 'redrive'
+          ? runLate(system, each.failpoint)
+          : stopThere(system, each, settings.events),
+      );
     }
     // How processes end tells something only where nothing else is wrong.
-    if (ok) await run(`${queue}, exit`, () => terminateAll(system));
+    if (ok) await run(`${services}, exit`, () => terminateAll(system));
     return ok;
   } finally {
     await system.stop();
@@ -77,25 +88,27 @@ export async function runMatrix(
 }
 
 function allCases(): MatrixCase[] {
-  return (Object.keys(FAILPOINTS) as Failpoint[]).flatMap((failpoint) =>
+  const stops = (Object.keys(FAILPOINTS) as (keyof typeof FAILPOINTS)[]).flatMap((failpoint) =>
     (['kill', 'pause'] as const).map((action) => ({ failpoint, action })),
   );
+  const late = LATE_POINTS.map((failpoint) => ({ failpoint, action: 'redrive' as const }));
+  return [...stops, ...late];
 }
 
-function nameOf(queue: QueueKind, { failpoint, action }: MatrixCase): string {
-  return `${queue}, ${failpoint}, ${action}`;
+function nameOf(services: string, { failpoint, action }: MatrixCase): string {
+  return `${services}, ${failpoint}, ${action}`;
 }
 
 async function runCase(
   system: System,
   { name, known, quietMs }: { name: string; known: Set<string>; quietMs: number },
-  work: () => Promise<readonly Exit[]>,
+  work: () => Promise<void>,
 ): Promise<MatrixResult> {
   const started = Date.now();
   try {
-    const exits = await work();
+    await work();
     const quiet = await waitForQuiet(system, quietMs);
-    const checked = (await checkAll({ system, quiet, exits })).map((each) => ({
+    const checked = (await checkAll({ system, quiet })).map((each) => ({
       ...each,
       violations: each.violations.filter((what) => !known.has(what)),
     }));
@@ -108,10 +121,24 @@ async function runCase(
   }
 }
 
+/**
+ * What the queue holds when a child stops. Read before the deliveries are: a job that is seen must
+ * have had its delivery already.
+ */
+async function findEarlyJobs(system: System): Promise<void> {
+  const jobs = await system.queue.jobs();
+  const { deliveries } = await readSnapshot(system.database);
+  const early = jobsWithoutDelivery(
+    jobs.map(({ id }) => id),
+    deliveries,
+  );
+  system.earlyJobs.push(...early.map((id) => `job ${id} was in the queue before its delivery`));
+}
+
 /** Whichever child of the role comes there first is stopped, while orders are placed. */
 async function stopThere(
   system: System,
-  { failpoint, action }: MatrixCase,
+  { failpoint, action }: MatrixCase & { action: FailpointAction },
   events: number,
 ): Promise<void> {
   const candidates = system.of(FAILPOINTS[failpoint]);
@@ -123,31 +150,11 @@ async function stopThere(
       child.ask({ type: 'emit-batch', count: Math.ceil(events / 2) }, EMIT_LIMIT_MS),
     );
   const { child } = await hit;
+  await findEarlyJobs(system);
   if (action === 'pause') {
     await pause(child.role === 'worker' ? WORKER_PAUSE_MS : PAUSE_MS);
     child.resume();
   }
   await Promise.all(emitted);
   await Promise.all(system.members.map((member) => member.child.ready(READY_LIMIT_MS)));
-}
-
-function firstHit(system: System, candidates: readonly Member[]): Promise<Member> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      reject(new Error(`no child came to the failpoint within ${HIT_LIMIT_MS} ms`));
-    }, HIT_LIMIT_MS);
-    let first = true;
-    system.onHit = ({ member, action }) => {
-      if (!first) {
-        // A second one came there before it heard that it should not. It tells so right before it
-        // stops: a SIGCONT at once might come too early.
-        if (action === 'pause') setTimeout(() => member.child.resume(), SETTLE_MS);
-        return;
-      }
-      first = false;
-      clearTimeout(timer);
-      for (const { child } of candidates) child.send({ type: 'disarm' });
-      resolve(member);
-    };
-  });
 }

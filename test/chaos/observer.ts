@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Admin } from './admin.js';
+import type { ChaosDatabase } from './databases/chaos-database.js';
 
 const EVERY_MS = 250;
 /** The library's own limits (10 s idle, 30 s a statement), and time to be noticed. */
@@ -20,7 +20,7 @@ export class Observer {
   private reading: Promise<void> = Promise.resolve();
   private readonly stopping = new AbortController();
 
-  constructor(private readonly admin: Admin) {}
+  constructor(private readonly database: ChaosDatabase) {}
 
   start(): void {
     this.running = this.loop();
@@ -29,7 +29,7 @@ export class Observer {
   async stop(): Promise<void> {
     this.stopping.abort();
     await this.running;
-    await this.admin.close();
+    this.database.admin.close();
   }
 
   /** Reads what a consumer would get next. */
@@ -41,9 +41,8 @@ export class Observer {
   }
 
   private async readPage(): Promise<void> {
-    const rows = await this.admin.query<{ position: string }>(
-      'SELECT position FROM events_log WHERE position > $1 ORDER BY position LIMIT 5000',
-      [this.cursor],
+    const rows = await this.database.admin.query<{ position: string | number }>(
+      `SELECT position FROM events_log WHERE position > ${this.cursor} ORDER BY position LIMIT 5000`,
     );
     for (const { position } of rows) {
       const next = Number(position);
@@ -67,15 +66,10 @@ export class Observer {
   }
 
   private async sample(): Promise<void> {
-    const rows = await this.admin.query<{ relay: boolean; idle: boolean; age: number }>(
-      `SELECT application_name LIKE 'chaos relay%' AS relay,
-          state LIKE 'idle in transaction%' AS idle,
-          coalesce(extract(epoch FROM clock_timestamp() - xact_start), 0)::float8 AS age
-        FROM pg_stat_activity WHERE usename = 'app'`,
-    );
-    this.mostConnections = Math.max(this.mostConnections, rows.length);
-    for (const { relay, idle, age } of rows) {
-      if (!relay) continue;
+    const sessions = await this.database.sessions();
+    this.mostConnections = Math.max(this.mostConnections, sessions.length);
+    for (const { ofRelay, idle, age } of sessions) {
+      if (!ofRelay) continue;
       this.longestRelayTransactionS = Math.max(this.longestRelayTransactionS, age);
       if (age > (idle ? RELAY_IDLE_LIMIT_S : RELAY_LIMIT_S)) {
         this.problems.push(`a relay's transaction is ${age.toFixed(1)} s old (idle: ${idle})`);

@@ -1,6 +1,6 @@
-import { HANDLERS } from './app/orders.js';
+import { TRANSACTIONAL } from './app/orders.js';
 import type { Checked } from './checks/check-all.js';
-import { one } from './checks/invariant.js';
+import { readSnapshot } from './checks/snapshot.js';
 import type { System } from './system.js';
 
 const SHOWN = 15;
@@ -14,23 +14,26 @@ export interface Figures {
   readonly boots: number;
   readonly commitsCut: number;
   readonly ms: number;
+  /** All processes were killed in the end. */
+  readonly killed: boolean;
 }
 
-export async function figuresOf(system: System, ms: number): Promise<Figures> {
-  const counted = await one<{ events: number; deliveries: number; repeats: number }>(
-    system,
-    `SELECT (SELECT count(*)::integer FROM events_log) AS events,
-      (SELECT count(*)::integer FROM events_deliveries) AS deliveries,
-      (SELECT (count(*) - count(DISTINCT (event_id, handler)))::integer FROM effects
-        WHERE handler <> $1) AS repeats`,
-    [HANDLERS.tx],
-  );
+export async function figuresOf(
+  system: System,
+  { ms, killed }: { ms: number; killed: boolean },
+): Promise<Figures> {
+  const { events, deliveries, effects } = await readSnapshot(system.database);
+  const others = effects.filter(({ handler }) => !TRANSACTIONAL.includes(handler));
+  const distinct = new Set(others.map(({ eventId, handler }) => `${eventId}/${handler}`));
   return {
-    ...counted,
+    events: events.length,
+    deliveries: deliveries.length,
+    repeats: others.length - distinct.size,
     failpoints: system.hits.length,
     boots: system.members.reduce((sum, { child }) => sum + child.boots, 0),
     commitsCut: system.members.reduce((sum, { commits }) => sum + commits.cuts, 0),
     ms,
+    killed,
   };
 }
 
@@ -49,12 +52,12 @@ export function reportChecks(checked: readonly Checked[], shown = SHOWN): string
 }
 
 export function reportFigures(figures: Figures, faults: ReadonlyMap<string, number>): string {
-  const { events, deliveries, repeats, failpoints, boots, commitsCut, ms } = figures;
+  const { events, deliveries, repeats, failpoints, boots, commitsCut, ms, killed } = figures;
   const total = [...faults.values()].reduce((sum, count) => sum + count, 0);
   const kinds = [...faults].map(([kind, count]) => `${kind} ${count}`).toSorted();
   return (
     `${events} events, ${deliveries} deliveries, ${total} faults (${kinds.join(', ')}), ` +
     `${failpoints} failpoints hit, ${commitsCut} commits cut, ${boots} boots, ` +
-    `${repeats} repeats, ${(ms / 1_000).toFixed(1)} s`
+    `${repeats} repeats, ${killed ? 'all killed' : 'none killed'} in the end, ${(ms / 1_000).toFixed(1)} s`
   );
 }

@@ -1,9 +1,13 @@
 import { parseArgs } from 'node:util';
-import type { QueueKind } from './system.js';
+import type { QueueKind } from './chaos-queue.js';
+import type { DatabaseKind } from './databases/dialect.js';
 
 export interface ChaosSettings {
   readonly seed: string;
+  /** Campaigns, one after the other, with this seed and the numbers after it. */
+  readonly seeds: number;
   readonly durationMs: number;
+  readonly database: DatabaseKind;
   /** A matrix may run on several. */
   readonly queues: readonly QueueKind[];
   /** Transactions per second, of each emitter. */
@@ -23,9 +27,12 @@ export interface ChaosSettings {
 export const USAGE = `npm run chaos -- [options]
 
   --seed N            of everything left to chance (default: by chance)
+  --seeds 1           so many campaigns one after the other, with this seed and the numbers after it,
+                      on both queues in turn unless --queue is given (mariadb: on redis)
   --duration 60s      how long faults are injected
   --queue redis       redis | postgres
-  --database postgres what the application's data is in
+  --database postgres postgres | mariadb: what the application's data is in; mariadb takes Redis unless
+                      --queue is given, and a PostgreSQL of its own for --queue postgres
   --rate 20           transactions per second, of each emitter
   --faults a,b        only these kinds of faults; none: only load
   --without a,b       not these kinds of faults
@@ -41,6 +48,7 @@ export function parseSettings(args: readonly string[]): ChaosSettings {
     args: [...args],
     options: {
       seed: { type: 'string', default: String(Math.floor(Math.random() * 1e9)) },
+      seeds: { type: 'string', default: '1' },
       duration: { type: 'string', default: '60s' },
       queue: { type: 'string' },
       database: { type: 'string', default: 'postgres' },
@@ -53,12 +61,16 @@ export function parseSettings(args: readonly string[]): ChaosSettings {
       quiet: { type: 'string', default: '40s' },
     },
   });
-  if (values.database !== 'postgres') throw new Error(`--database ${values.database}: not built`);
+  const database = databaseKind(values.database);
   const queues = values.queue === undefined ? undefined : [queueKind(values.queue)];
+  const seeds = Number(values.seeds);
+  const several = values.matrix || seeds > 1;
   return {
     seed: values.seed,
+    seeds,
     durationMs: milliseconds(values.duration),
-    queues: queues ?? (values.matrix ? ['redis', 'postgres'] : ['redis']),
+    database,
+    queues: queues ?? (several && database === 'postgres' ? ['redis', 'postgres'] : ['redis']),
     rate: Number(values.rate),
     faults: values.faults.split(',').filter(Boolean),
     without: values.without.split(',').filter(Boolean),
@@ -67,6 +79,11 @@ export function parseSettings(args: readonly string[]): ChaosSettings {
     filter: values.filter,
     quietMs: milliseconds(values.quiet),
   };
+}
+
+function databaseKind(text: string): DatabaseKind {
+  if (text === 'postgres' || text === 'mariadb') return text;
+  throw new Error(`--database ${text}: postgres or mariadb`);
 }
 
 function queueKind(text: string): QueueKind {

@@ -1,16 +1,14 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { Redis } from 'ioredis';
-import pg from 'pg';
 import { TcpProxy } from '../support/proxy.js';
-import { startPostgres, startRedis, type PrivateServer } from '../support/services.js';
-import { Admin } from './admin.js';
+import { startMariadb, startPostgres, type PrivateServer } from '../support/services.js';
 import { AppChild } from './app-child.js';
-import { BUSINESS_TABLES } from './app/orders.js';
 import type { Failpoint, FailpointAction, Role } from './app/protocol.js';
+import { startQueue, type ChaosQueue, type QueueKind } from './chaos-queue.js';
 import { CommitCutter } from './commit-cutter.js';
+import { openDatabase, type ChaosDatabase } from './databases/chaos-database.js';
+import type { DatabaseKind } from './databases/dialect.js';
 import { Observer } from './observer.js';
-import { WATCH } from './watch.sql.js';
 
 const BOOT_MS = 60_000;
 /** Which processes of the application there are. */
@@ -20,10 +18,9 @@ const CHILDREN: readonly (readonly [Role, number])[] = [
   ['emitter', 2],
 ];
 
-export type QueueKind = 'redis' | 'postgres';
-
 export interface SystemOptions {
   readonly seed: string;
+  readonly database: DatabaseKind;
   readonly queue: QueueKind;
   /** Folder for the children's logs. */
   readonly logs: string;
@@ -35,6 +32,8 @@ export interface Member {
   readonly database: TcpProxy;
   readonly commits: CommitCutter;
   readonly queue: TcpProxy;
+  /** Connections it had after its first boot. */
+  connectionsAtBoot: number;
 }
 
 interface Hit {
@@ -50,28 +49,23 @@ export class System {
   readonly earlyJobs: string[] = [];
   readonly hits: Hit[] = [];
   readonly members: Member[] = [];
-  readonly admin: Admin;
   readonly observer: Observer;
   onHit: (hit: Hit) => void = () => undefined;
 
   private constructor(
     readonly options: SystemOptions,
-    readonly postgres: PrivateServer,
-    /** Undefined where the queue is in PostgreSQL. */
-    readonly redis: PrivateServer | undefined,
+    readonly server: PrivateServer,
+    readonly database: ChaosDatabase,
+    readonly queue: ChaosQueue,
   ) {
-    const url = databaseUrl(postgres.port, 'postgres');
-    this.admin = new Admin(url);
-    this.observer = new Observer(new Admin(url));
+    this.observer = new Observer(openDatabase(options.database, server));
   }
 
   static async start(options: SystemOptions): Promise<System> {
     mkdirSync(options.logs, { recursive: true });
-    const [postgres, redis] = await Promise.all([
-      startPostgres(),
-      options.queue === 'redis' ? startRedis() : undefined,
-    ]);
-    const system = new System(options, postgres, redis);
+    const server = await (options.database === 'postgres' ? startPostgres() : startMariadb());
+    const database = openDatabase(options.database, server);
+    const system = new System(options, server, database, await startQueue(options.queue, database));
     try {
       await system.createDatabase();
       await system.startChildren();
@@ -93,7 +87,8 @@ export class System {
       child.kill();
     }
     await this.observer.stop();
-    await this.admin.close();
+    this.database.admin.close();
+    this.queue.close();
     await Promise.all(
       this.members.flatMap(({ database, commits, queue }) => [
         database.close(),
@@ -102,78 +97,43 @@ export class System {
       ]),
     );
     this.members.length = 0;
-    await Promise.all([this.postgres.stop(), this.redis?.stop()]);
-  }
-
-  /** Deletes everything the queue holds, as a FLUSHALL does. */
-  async wipeQueue(): Promise<void> {
-    if (this.redis === undefined) {
-      await this.admin.query('TRUNCATE bullmq.job, bullmq.meta, bullmq.event CASCADE');
-      return;
-    }
-    await withRedis(this.redis.url, (redis) => redis.flushall());
-  }
-
-  /** Jobs that are anywhere in the queue. */
-  async jobs(): Promise<string[]> {
-    if (this.redis === undefined) {
-      const rows = await this.admin.query<{ id: string; state: string }>(
-        'SELECT id, state FROM bullmq.job ORDER BY seq LIMIT 1000',
-      );
-      return rows.map(({ id, state }) => `${id} (${state})`);
-    }
-    return withRedis(this.redis.url, async (redis) => {
-      const jobs = new Set<string>();
-      const stream = redis.scanStream({ match: 'bull:events.default.default:*', count: 1_000 });
-      for await (const keys of stream as AsyncIterable<string[]>) {
-        for (const key of keys) {
-          const id = key.split(':')[2]!;
-          if (id.startsWith('default-')) jobs.add(id);
-        }
-      }
-      return [...jobs];
-    });
+    await Promise.all([this.server.stop(), this.queue.server?.stop()]);
   }
 
   private async createDatabase(): Promise<void> {
-    const client = new pg.Client({ connectionString: this.postgres.url });
-    await client.connect();
-    await client.query('CREATE ROLE app LOGIN');
-    await client.query('CREATE DATABASE chaos OWNER app');
-    await client.end();
-    for (const statement of BUSINESS_TABLES) {
-      await this.admin.query(`SET ROLE app; ${statement}; RESET ROLE`);
-    }
+    const { admin, dialect } = this.database;
+    const names = CHILDREN.flatMap(([role, count]) => namesOf(role, count));
+    await this.database.create(names);
+    for (const statement of dialect.businessTables) await admin.query(statement);
+    for (const table of ['orders', 'effects']) await this.database.grant('ALL', table);
   }
 
   private async startChildren(): Promise<void> {
     for (const [role, count] of CHILDREN) {
-      for (let number = 1; number <= count; number++) {
-        await this.addMember(role, `${role}-${number}`);
-      }
+      for (const name of namesOf(role, count)) await this.addMember(role, name);
     }
     for (const { child } of this.members) child.start();
     // All of them, before anything is emitted: an event has the handlers that are known when it is
     // relayed.
     await Promise.all(this.members.map(({ child }) => child.ready(BOOT_MS)));
-    for (const statement of WATCH) await this.admin.query(statement);
+    for (const member of this.members) member.connectionsAtBoot = connectionsOf(member);
+    await this.database.grantPerTable();
+    for (const statement of this.database.dialect.watch) await this.database.admin.query(statement);
     this.observer.start();
   }
 
   private async addMember(role: Role, name: string): Promise<Member> {
-    const { queue: kind, logs, seed } = this.options;
-    const database = await TcpProxy.listen('127.0.0.1', this.postgres.port);
-    const commits = await CommitCutter.listen(database.port);
-    const queuePort = (this.redis ?? this.postgres).port;
-    const queue = await TcpProxy.listen('127.0.0.1', queuePort);
+    const { logs, seed, database: kind } = this.options;
+    const database = await TcpProxy.listen('127.0.0.1', this.server.port);
+    const { commitMessage } = this.database.dialect;
+    const commits = await CommitCutter.listen(database.port, commitMessage);
+    const queue = await TcpProxy.listen('127.0.0.1', (this.queue.server ?? this.server).port);
     const settings = {
       name,
       role,
-      databaseUrl: databaseUrl(commits.port, 'app'),
-      queue:
-        kind === 'redis'
-          ? { redis: `redis://127.0.0.1:${queue.port}` }
-          : { postgres: databaseUrl(queue.port, 'app') },
+      database: kind,
+      databaseUrl: this.database.childUrl(commits.port, name),
+      queue: this.queue.option(queue.port),
     };
     const child: AppChild = new AppChild(settings, seed, join(logs, `${name}.log`), {
       onHit: (_child, failpoint, action) => {
@@ -184,22 +144,17 @@ export class System {
       onCrash: (_child, how) => this.crashes.push(`${name} ended by itself: ${how}`),
       onBreach: (_child, what) => this.earlyJobs.push(what),
     });
-    const member: Member = { child, database, commits, queue };
+    const member: Member = { child, database, commits, queue, connectionsAtBoot: 0 };
     this.members.push(member);
     return member;
   }
 }
 
-function databaseUrl(port: number, user: string): string {
-  return `postgres://${user}@127.0.0.1:${port}/chaos`;
+/** What a child holds open, to the database and to the queue. */
+export function connectionsOf({ database, queue }: Member): number {
+  return database.clients + queue.clients;
 }
 
-async function withRedis<T>(url: string, work: (redis: Redis) => Promise<T>): Promise<T> {
-  const redis = new Redis(url, { maxRetriesPerRequest: 20, retryStrategy: () => 100 });
-  redis.on('error', () => undefined);
-  try {
-    return await work(redis);
-  } finally {
-    redis.disconnect();
-  }
+function namesOf(role: Role, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `${role}-${index + 1}`);
 }

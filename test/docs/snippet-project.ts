@@ -13,7 +13,9 @@ const FRAGMENT_IMPORTS = [
   `import { defineEvent, EventBus, EventHandler, EventsModule, UnrecoverableEventError } from 'nestjs-durable-events';`,
   `import type { DomainEvent, HandlerContext } from 'nestjs-durable-events';`,
   `import { Injectable } from '@nestjs/common';`,
+  `import { TypeOrmModule } from '@nestjs/typeorm';`,
   `import { z } from 'zod';`,
+  `import { Order } from './order.entity.js';`,
 ].join(' ');
 
 /** A project in a temporary folder, made of the snippets of a file and what they need of the reader. */
@@ -22,7 +24,11 @@ export class SnippetProject {
   private readonly sources = new Map<string, Snippet>();
   readonly program: ts.Program;
 
-  constructor(private readonly markdown: Markdown) {
+  /** @param others files whose snippets those of this one import */
+  constructor(
+    private readonly markdown: Markdown,
+    others: readonly Markdown[] = [],
+  ) {
     cpSync(fixtures, this.folder, { recursive: true });
     symlinkSync(join(root, 'node_modules'), join(this.folder, 'node_modules'));
     this.write('package.json', JSON.stringify({ type: 'module' }));
@@ -30,6 +36,9 @@ export class SnippetProject {
       'tsconfig.json',
       JSON.stringify({ extends: join(root, 'tsconfig.json'), include: ['.'] }),
     );
+    for (const { title, code } of others.flatMap((other) => other.snippets())) {
+      if (title !== undefined) this.write(title, code);
+    }
     for (const [index, snippet] of markdown.snippets().entries()) {
       const { title = `fragment-${index}.ts`, code } = snippet;
       const first = snippet.title === undefined ? FRAGMENT_IMPORTS : '';

@@ -7,6 +7,7 @@ import {
 } from 'nestjs-durable-events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { QUEUE_KINDS } from '../support/bull.js';
 import { countSignals, nextSignal } from '../support/signals.js';
 import { createTestBackends, startTestApp, type TestBackends } from '../support/test-app.js';
 
@@ -27,11 +28,11 @@ class Handlers {
 
   @EventHandler(OrderPlaced, { transactional: true })
   async stock(event: DomainEvent<typeof OrderPlaced>, { manager }: HandlerContext): Promise<void> {
-    await manager.query('INSERT INTO stock (order_id) VALUES ($1)', [event.data.orderId]);
+    await manager.sql`INSERT INTO stock (order_id) VALUES (${event.data.orderId})`;
   }
 }
 
-describe.each(['redis', 'postgres'] as const)('the main job, on BullMQ with %s', (queue) => {
+describe.each(QUEUE_KINDS)('the main job, on BullMQ with %s', (queue) => {
   let backends: TestBackends;
   beforeAll(async () => {
     backends = await createTestBackends();
@@ -45,7 +46,7 @@ describe.each(['redis', 'postgres'] as const)('the main job, on BullMQ with %s',
       providers: [Handlers],
     });
     try {
-      await app.dataSource.query('CREATE TABLE stock (order_id text PRIMARY KEY)');
+      await app.dataSource.query('CREATE TABLE stock (order_id varchar(50) PRIMARY KEY)');
       const completed = countSignals(app.signals, 'delivery.completed', 2);
       const failed = nextSignal(app.signals, 'delivery.failed');
       const { eventId } = await app.dataSource.transaction(() =>

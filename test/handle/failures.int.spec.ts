@@ -6,6 +6,7 @@ import {
 } from 'nestjs-durable-events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { jobCount, openBull, QUEUE_KINDS } from '../support/bull.js';
+import { sql } from '../support/database.js';
 import { readDeliveries, upTo } from '../support/deliveries.js';
 import { onEvent } from '../support/inline-handler.js';
 import { countSignals, nextSignal, recordSignals } from '../support/signals.js';
@@ -278,7 +279,18 @@ describe('what is not the fault of the event costs no attempt:', () => {
         onEvent(Happened, { id: 'queries' }, async (_event, { attempt }) => {
           attempts.push(attempt);
           if (attempts.length > 1) return;
-          await app.dataSource.query('SELECT pg_terminate_backend(pg_backend_pid())');
+          const runner = app.dataSource.createQueryRunner();
+          try {
+            const [{ id }] = (await runner.query(`SELECT ${sql.sessionId} AS id`)) as [
+              { id: number },
+            ];
+            const working = runner.query(`SELECT ${sql.sleep(10)}`);
+            working.catch(() => undefined);
+            await sql.endSession(app.dataSource, id);
+            await working;
+          } finally {
+            await runner.release();
+          }
         }),
       ],
     });

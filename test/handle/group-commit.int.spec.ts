@@ -60,7 +60,7 @@ describe.each(QUEUE_KINDS)('%s: 200 jobs that end at once', (kind) => {
     expect(rows.filter(({ status, attempts }) => status === outcome && attempts === 1).length).toBe(
       JOBS,
     );
-    const statements = queries.count('UPDATE "events_deliveries" AS d SET');
+    const statements = queries.matching(/\bUPDATE\b[^]*events_deliveries/).length;
     expect(statements).toBeGreaterThan(0);
     expect(statements).toBeLessThan(JOBS / 10);
     // Node warns of what looks like a leak of listeners.

@@ -74,8 +74,11 @@ describe('EventLog.get', () => {
       idempotencyKey: expect.stringMatching(/^[0-9a-f-]{36}$/) as string,
       queuedAt: expect.any(Date) as Date,
       lastAttemptAt: expect.any(Date) as Date,
+      retryAt: undefined,
       completedAt: undefined,
       deadAt: expect.any(Date) as Date,
+      discardedAt: undefined,
+      discardReason: undefined,
     });
     expect(completed).toMatchObject({
       handler: 'notes',

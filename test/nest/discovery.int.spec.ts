@@ -25,6 +25,7 @@ import {
 } from 'nestjs-durable-events';
 import { DataSource } from 'typeorm';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { dataSourceOptions } from '../support/data-source.js';
 import { onEvent } from '../support/inline-handler.js';
 import { countSignals, nextSignal } from '../support/signals.js';
 import { emitIn, newNamespace, startApp } from '../support/start-app.js';
@@ -231,7 +232,7 @@ describe('handlers are found', () => {
     }
     const module = await Test.createTestingModule({
       imports: [
-        TypeOrmModule.forRoot({ type: 'postgres', url: backends.database.url }),
+        TypeOrmModule.forRoot(dataSourceOptions(backends.database.url)),
         EventsModule.forRoot({ namespace: newNamespace(), queue: backends.redis }),
       ],
       providers: [Mails],
@@ -251,7 +252,7 @@ describe('handlers are found', () => {
   it('E4: and not in a value that overrides a provider without being one', async () => {
     const module = await Test.createTestingModule({
       imports: [
-        TypeOrmModule.forRoot({ type: 'postgres', url: backends.database.url }),
+        TypeOrmModule.forRoot(dataSourceOptions(backends.database.url)),
         EventsModule.forRoot({ namespace: newNamespace(), queue: backends.redis }),
       ],
       providers: [First],

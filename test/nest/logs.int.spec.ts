@@ -3,22 +3,23 @@ import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import {
   defineEvent,
-  EventBus,
-  EventLog,
   EventsModule,
-  Signals,
   UnrecoverableEventError,
   type EventsModuleOptions,
 } from 'nestjs-durable-events';
-import { DataSource } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
+import { QUEUE_KINDS } from '../support/bull.js';
+import { dataSourceOptions } from '../support/data-source.js';
+import { onPostgres } from '../support/database.js';
 import { onEvent } from '../support/inline-handler.js';
 import { LogLines } from '../support/log-lines.js';
 import { proxiedQueue } from '../support/proxied.js';
+import { registerHandler } from '../support/register-handler.js';
+import { createRole } from '../support/role.js';
 import { countSignals, nextSignal } from '../support/signals.js';
 import { emitIn, newNamespace } from '../support/start-app.js';
-import { createTestBackends, type TestApp, type TestBackends } from '../support/test-app.js';
+import { createTestBackends, toTestApp, type TestBackends } from '../support/test-app.js';
 
 const SECRET = 'card-4711-4711';
 const Happened = defineEvent('happened', {
@@ -32,11 +33,15 @@ beforeAll(async () => {
 afterAll(() => backends.drop());
 
 /** Like a user's `NestFactory.create(…, { logger })`: the lines of the boot are there too. */
-async function startLogged(events: EventsModuleOptions, providers: Provider[]) {
+async function startLogged(
+  events: EventsModuleOptions,
+  providers: Provider[],
+  url = backends.database.url,
+) {
   const logs = new LogLines();
   @Module({
     imports: [
-      TypeOrmModule.forRoot({ type: 'postgres', url: backends.database.url }),
+      TypeOrmModule.forRoot(dataSourceOptions(url)),
       EventsModule.forRoot({ relay: { pollInterval: '50ms' }, ...events }),
     ],
     providers,
@@ -47,14 +52,7 @@ async function startLogged(events: EventsModuleOptions, providers: Provider[]) {
     abortOnError: false,
   });
   onTestFinished(() => context.close());
-  const app: TestApp = {
-    context,
-    dataSource: context.get(DataSource),
-    bus: context.get(EventBus),
-    log: context.get(EventLog),
-    signals: context.get(Signals),
-    close: () => context.close(),
-  };
+  const app = toTestApp(context);
   return { app, logs };
 }
 
@@ -77,7 +75,7 @@ describe('the boot', () => {
     expect(logs.ours.map(({ level, text }) => `${level}: ${text}`)).toEqual([
       expect.stringMatching(
         new RegExp(
-          `^log: Namespace "${namespace}": PostgreSQL database "${name}" → BullMQ on Redis at [\\w.]+:\\d+$`,
+          `^log: Namespace "${namespace}": ${onPostgres ? 'PostgreSQL' : 'MySQL'} database "${name}" → BullMQ on Redis at [\\w.]+:\\d+$`,
         ),
       ),
       'log: This process emits, relays, works default (50 at once), mail (5 at once)',
@@ -97,7 +95,17 @@ describe('the boot', () => {
     expect(texts[1]).toBe('This process emits');
   });
 
-  it('logs no credentials', async () => {
+  it('logs no credentials of the database', async () => {
+    await startLogged({ namespace: newNamespace(), queue: backends.redis }, []); // makes the tables
+    const namespace = newNamespace();
+    const role = await createRole(backends.database, `app_${namespace}`);
+    const events = { namespace, queue: backends.redis, migrate: false };
+    const { logs } = await startLogged(events, [], role.url);
+    expect(logs.ours[0]?.text).toContain(backends.database.name);
+    expect(JSON.stringify(logs.lines)).not.toContain(role.password);
+  });
+
+  it.runIf(QUEUE_KINDS.includes('postgres'))('nor those of a queue on PostgreSQL', async () => {
     const url = new URL(backends.database.url);
     url.password = 'hunter2';
     const { logs } = await startLogged(
@@ -172,12 +180,7 @@ describe('an event', () => {
   it('for an unknown handler is a warning that names the way out', async () => {
     const namespace = newNamespace();
     const { app, logs } = await startLogged({ namespace, queue: backends.redis }, []);
-    await app.dataSource.query(
-      `INSERT INTO events_handlers (namespace, id, events, queue, options, first_seen_at, last_seen_at)
-       VALUES ($1, 'gone', '["happened"]', 'default',
-         '{"maxAttempts":1,"priority":50,"transactional":false,"aliases":[]}', now(), now())`,
-      [namespace],
-    );
+    await registerHandler(app.dataSource, namespace, 'gone');
     const parked = nextSignal(app.signals, 'delivery.parked');
     const { eventId } = await emitIn(app, Happened, { card: SECRET, n: 1 });
     await parked;

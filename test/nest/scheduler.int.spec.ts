@@ -40,7 +40,9 @@ describe('with ScheduleModule in the app', () => {
       providers: [Ticker, handler],
     });
     const registry = app.context.get(SchedulerRegistry);
-    const names = ['relay', 'rescue', 'handlers'].map((what) => `events:${namespace}:${what}`);
+    const names = ['handlers', 'queue-watch', 'relay', 'rescue'].map(
+      (what) => `events:${namespace}:${what}`,
+    );
     expect(registry.getIntervals().toSorted()).toEqual([...names, 'ticker'].toSorted());
     const completed = nextSignal(app.signals, 'delivery.completed');
     await emitIn(app, Happened);
@@ -127,7 +129,7 @@ it.each([
 describe('only the timers that a process needs', () => {
   it.each([
     ['that emits', { relay: { enabled: false }, workers: { enabled: false } }, []],
-    ['that relays', { workers: { enabled: false } }, ['relay', 'rescue']],
+    ['that relays', { workers: { enabled: false } }, ['queue-watch', 'relay', 'rescue']],
     ['that works', { relay: { enabled: false } }, ['handlers']],
   ])('run in one %s', async (_role, roles, expected) => {
     const namespace = newNamespace();

@@ -4,20 +4,25 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import {
   defineEvent,
   EventBus,
-  EventLog,
   EventsModule,
   ShuttingDownError,
-  Signals,
   type EventsModuleOptions,
 } from 'nestjs-durable-events';
 import { DataSource } from 'typeorm';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { dataSourceOptions, openDataSource } from '../support/data-source.js';
 import { QUEUE_KINDS } from '../support/bull.js';
+import { sql } from '../support/database.js';
 import { readDeliveries, upTo } from '../support/deliveries.js';
 import { onEvent } from '../support/inline-handler.js';
 import { nextSignal, recordSignals } from '../support/signals.js';
 import { emitIn, newNamespace, startApp } from '../support/start-app.js';
-import { createTestBackends, type TestApp, type TestBackends } from '../support/test-app.js';
+import {
+  createTestBackends,
+  toTestApp,
+  type TestApp,
+  type TestBackends,
+} from '../support/test-app.js';
 
 const Happened = defineEvent<{ n: number }>('happened');
 
@@ -26,7 +31,7 @@ let backends: TestBackends;
 let observer: DataSource;
 beforeAll(async () => {
   backends = await createTestBackends();
-  observer = await new DataSource({ type: 'postgres', url: backends.database.url }).initialize();
+  observer = await openDataSource(backends.database.url);
   await observer.query('CREATE TABLE written (n integer)');
 });
 beforeEach(() => observer.query('TRUNCATE written'));
@@ -49,7 +54,7 @@ async function startOrdered(
   providers: Provider[],
 ): Promise<TestApp> {
   const modules: (DynamicModule | Type)[] = [
-    TypeOrmModule.forRoot({ type: 'postgres', url: backends.database.url }),
+    TypeOrmModule.forRoot(dataSourceOptions(backends.database.url)),
     EventsModule.forRoot({ relay: { pollInterval: '50ms' }, ...events }),
   ];
   @Module({ imports: order === ORDERS[0] ? modules : modules.toReversed(), providers })
@@ -58,14 +63,7 @@ async function startOrdered(
     logger: false,
     abortOnError: false,
   });
-  return {
-    context,
-    dataSource: context.get(DataSource),
-    bus: context.get(EventBus),
-    log: context.get(EventLog),
-    signals: context.get(Signals),
-    close: () => context.close(),
-  };
+  return toTestApp(context);
 }
 
 const CASES = QUEUE_KINDS.flatMap((kind) => ORDERS.map((order) => ({ kind, order })));
@@ -77,16 +75,16 @@ describe.each(CASES)('the shutdown, on BullMQ with $kind, $order', ({ kind, orde
     let app!: TestApp;
     const slowly = async (n: number) => {
       // Longer than the rest of the shutdown takes: a DataSource destroyed too early fails it.
-      for (const turn of upTo(6)) await app.dataSource.query('SELECT $1, pg_sleep(0.04)', [turn]);
+      for (const turn of upTo(6)) await app.dataSource.query(`SELECT ${turn}, ${sql.sleep(0.04)}`);
       await app.dataSource.transaction(async (manager) => {
-        await manager.query('INSERT INTO written VALUES ($1)', [n]);
+        await manager.sql`INSERT INTO written VALUES (${n})`;
         await app.bus.emit(Happened, { n: 0 });
       });
     };
     app = await startOrdered(order, { namespace, queue }, [
       onEvent('plain', { id: 'plain' }, () => slowly(1)),
       onEvent('plain', { id: 'transactional', transactional: true }, async (_event, context) => {
-        await context.manager.query('SELECT pg_sleep(0.2)');
+        await context.manager.query(`SELECT ${sql.sleep(0.2)}`);
         await context.manager.query('INSERT INTO written VALUES (2)');
       }),
     ]);
@@ -131,11 +129,9 @@ describe.each(CASES)('the shutdown, on BullMQ with $kind, $order', ({ kind, orde
     const app = await startOrdered(order, { namespace, queue: backends[kind] }, [Requests]);
     await app.close();
     expect(emitted).toHaveLength(2);
-    const found: unknown[] = await observer.query(
-      `SELECT event_id FROM events_outbox WHERE namespace = $1
-       UNION ALL SELECT event_id FROM events_log WHERE namespace = $1`,
-      [namespace],
-    );
+    const found = await observer.sql<unknown[]>`
+      SELECT event_id FROM events_outbox WHERE namespace = ${namespace}
+      UNION ALL SELECT event_id FROM events_log WHERE namespace = ${namespace}`;
     expect(found).toHaveLength(2);
   });
 });
@@ -206,7 +202,7 @@ describe.each(QUEUE_KINDS)('the shutdown, on BullMQ with %s', (kind) => {
       url: backends.database.url,
       events: { namespace, queue: backends[kind], queues: { default: { concurrency: 1 } } },
       providers: [
-        onEvent(Happened, { id: 'one' }, () => app.dataSource.query('SELECT pg_sleep(0.2)')),
+        onEvent(Happened, { id: 'one' }, () => app.dataSource.query(`SELECT ${sql.sleep(0.2)}`)),
       ],
     });
     const starts = recordSignals(app.signals, 'delivery.started');

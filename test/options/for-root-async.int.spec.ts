@@ -11,6 +11,7 @@ import {
 } from 'nestjs-durable-events';
 import { DataSource } from 'typeorm';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { dataSourceOptions, openDataSource } from '../support/data-source.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { emitOnly } from '../support/emit-app.js';
 
@@ -49,7 +50,7 @@ async function boot(events: DynamicModule, names = ['default']) {
       ...names.map((name, index) =>
         TypeOrmModule.forRootAsync({
           name,
-          useFactory: () => ({ type: 'postgres', url: index === 0 ? database.url : second.url }),
+          useFactory: () => dataSourceOptions(index === 0 ? database.url : second.url),
           dataSourceFactory: async (options) => {
             const dataSource = await new DataSource(options!).initialize();
             // Nest closes nothing of an application that does not boot.
@@ -77,12 +78,13 @@ async function boot(events: DynamicModule, names = ['default']) {
 
 /** Namespaces of the events in a database. */
 async function namespaces(url: string): Promise<string[]> {
-  const dataSource = await new DataSource({ type: 'postgres', url }).initialize();
+  const dataSource = await openDataSource(url);
   try {
     const rows = await dataSource.query<{ namespace: string }[]>(
-      'DELETE FROM events_outbox RETURNING namespace',
+      'SELECT namespace FROM events_outbox ORDER BY seq',
     );
-    return (rows as unknown as [{ namespace: string }[]])[0].map(({ namespace }) => namespace);
+    await dataSource.query('DELETE FROM events_outbox');
+    return rows.map(({ namespace }) => namespace);
   } finally {
     await dataSource.destroy();
   }
@@ -212,4 +214,32 @@ describe('a named DataSource', () => {
       'thirdDataSource',
     );
   });
+
+  it('that can not be connected stops the boot with its own error', async () => {
+    const nowhere = TypeOrmModule.forRoot({
+      type: 'postgres',
+      url: 'postgres://127.0.0.1:1/nowhere',
+      retryAttempts: 0,
+    });
+    for (const imports of [
+      [nowhere, EventsModule.forRoot(events)],
+      [EventsModule.forRoot(events), nowhere],
+    ]) {
+      @Module({ imports })
+      class TestModule {}
+      const booting = NestFactory.createApplicationContext(TestModule, {
+        logger: false,
+        abortOnError: false,
+      });
+      await expect(booting).rejects.toThrow('ECONNREFUSED');
+    }
+  });
+});
+
+it('forRoot imported twice stops the boot: one of them would count for nothing', async () => {
+  @Module({ imports: [EventsModule.forRoot(emitOnly({ namespace: 'other' }))] })
+  class OtherModule {}
+  const events = { ...EventsModule.forRoot(emitOnly()) };
+  events.imports = [...(events.imports ?? []), OtherModule];
+  await expect(boot(events)).rejects.toThrow('option "forRoot" was imported twice');
 });

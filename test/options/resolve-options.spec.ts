@@ -193,6 +193,27 @@ describe('wrong values', () => {
     ['queue.redis', { queue: { redis: 6379 } }, '6379'],
     ['queue.postgres', { queue: { postgres: null } }, 'null'],
     ['queue.postgres', { queue: { postgres: true } }, 'true'],
+    [
+      'queue.postgres',
+      { queue: { postgres: 'mysql://db' } },
+      '"mysql://db"; use an address that begins with postgres://',
+    ],
+    [
+      'queue.postgres',
+      { queue: { postgres: 'MariaDB://db' } },
+      '"MariaDB://db"; use an address that begins with postgres://',
+    ],
+    [
+      'queue.postgres.connectionString',
+      { queue: { postgres: { connectionString: 'mysql://a:secret@db' } } },
+      '"mysql://***@db"; use',
+    ],
+    [
+      'queue.redis',
+      { queue: { redis: 'postgres://db' } },
+      '"postgres://db"; use an address that begins with redis://',
+    ],
+    ['queue.redis', { queue: { redis: 'https://cache' } }, '"https://cache"; use'],
     ['queue.prefix', { queue: { redis: 'redis://cache', prefix: 1 } }, '1'],
     ['queue.prefix', { queue: { postgres: 'postgres://db', prefix: 'a' } }, '"a"'],
     ['queues', { queues: ['mail'] }, '["mail"]'],
@@ -239,6 +260,7 @@ describe('wrong values', () => {
     ['maxDataBytes', { maxDataBytes: '1MB' }, '"1MB"'],
     ['maxInlineBytes', { maxInlineBytes: -1 }, '-1'],
     ['maxErrorBytes', { maxErrorBytes: 10 }, '10'],
+    ['maxErrorBytes', { maxErrorBytes: 65_537 }, '65537'],
     ['shutdownTimeout', { shutdownTimeout: Number.NaN }, 'null'],
   ])('%s of %j is refused with its value', (option, options, shown) => {
     const error = refusalOf(options);
@@ -260,6 +282,17 @@ describe('wrong values', () => {
   it('of a queue name come with the nearest name', () => {
     const error = refusalOf({ queues: { mail: {} }, workers: { queues: ['mial'] } });
     expect(error.message).toContain('did you mean "mail"?');
+  });
+
+  it.each([
+    { redis: 'rediss://cache' },
+    { redis: 'cache:6379' },
+    { redis: '/run/redis.sock' },
+    { postgres: 'postgresql://db/app' },
+    { postgres: '/run/postgresql app' },
+    { postgres: { host: 'db' } },
+  ])('of the queue may be any address that the driver takes: %j', (queue) => {
+    expect(resolveOptions({ queue }).queue).toEqual(queue);
   });
 
   it('of the queue need exactly one target, and ask for the variable behind it', () => {
@@ -304,3 +337,19 @@ describe('wrong values', () => {
     expect(refusalOf({ namespace: 'x'.repeat(10_000) }).message.length).toBeLessThan(300);
   });
 });
+
+it.each(['mysql', 'mariadb', 'MySQL'])(
+  'a queue on "PostgreSQL" at a %s:// is refused at once, without its password',
+  (scheme) => {
+    const error = refusalOf({ queue: { postgres: `${scheme}://root:hunter2@db/shop` } });
+    expect(error.message).toMatch(/"queue.postgres".*postgres:\/\//);
+    expect(error.message).not.toContain('hunter2');
+  },
+);
+
+it.each(['postgres://db/shop', 'postgresql://db/shop', '/var/run/postgresql shop'])(
+  'a queue on PostgreSQL at %s is taken',
+  (postgres) => {
+    expect(resolveOptions({ queue: { postgres } }).queue).toEqual({ postgres });
+  },
+);

@@ -65,3 +65,23 @@ describe.each(QUEUE_KINDS.flatMap((kind) => FAULTS.map((fault) => ({ kind, fault
     });
   },
 );
+
+it('C12: the relay goes on as soon as the queue is back, not when its retry is due', async () => {
+  const { proxy, queue } = await proxiedQueue(backends, 'redis');
+  const app = await startApp({
+    url: backends.database.url,
+    events: { namespace: newNamespace(), queue },
+    providers: [onEvent(Happened, { id: 'noted' }, () => undefined)],
+  });
+  // Sure to come within eight seconds: each wait is at least half of twice the one before.
+  const rare = nextSignal(app.signals, 'relay.failed', ({ retryInMs }) => retryInMs > 4_000);
+  proxy.cut();
+  await emitIn(app, Happened, { n: 1 });
+  const { retryInMs } = await rare;
+  const completed = nextSignal(app.signals, 'delivery.completed');
+  const healed = performance.now();
+  proxy.heal();
+  await completed;
+  // A look at the queue's mark, every two seconds, notices; its connection is back before.
+  expect(performance.now() - healed).toBeLessThan(retryInMs - 200);
+});

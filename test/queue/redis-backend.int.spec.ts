@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis';
 import { afterEach, beforeEach, expect, inject, it, onTestFinished } from 'vitest';
+import { Signals } from 'nestjs-durable-events';
 import { RedisBackend } from '../../lib/queue/redis/redis-backend.js';
 import { upTo } from '../support/deliveries.js';
 import { TcpProxy } from '../support/proxy.js';
@@ -15,7 +16,7 @@ afterEach(() => {
 });
 
 function open(target: ConstructorParameters<typeof RedisBackend>[0]): RedisBackend {
-  const backend = new RedisBackend(target, 'test');
+  const backend = new RedisBackend(target, 'test', new Signals('test'));
   onTestFinished(() => backend.disconnect());
   return backend;
 }

@@ -153,11 +153,9 @@ describe.each(QUEUE_KINDS)('a queue on %s', (kind) => {
 
     // As an operator's redrive does it: with another epoch the job is a new one, and runs.
     const again = nextSignal(app.signals, 'delivery.dead');
-    await app.dataSource.query(
-      `UPDATE events_deliveries SET status = 'queued', epoch = 1, attempts = 0
-       WHERE namespace = $1 AND handler = 'fails'`,
-      [namespace],
-    );
+    await app.dataSource.sql`
+      UPDATE events_deliveries SET status = 'queued', epoch = 1, attempts = 0
+      WHERE namespace = ${namespace} AND handler = 'fails'`;
     const skipped = nextSignal(app.signals, 'delivery.skipped');
     const job = (epoch: number) => ({ handler: 'fails', deliveries: [{ position: 1, epoch }] });
     await bull.add('fails', job(0), { jobId: `${namespace}-1-fails-0` });

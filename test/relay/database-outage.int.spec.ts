@@ -1,5 +1,6 @@
 import { defineEvent } from 'nestjs-durable-events';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { pool } from '../support/data-source.js';
 import { readDeliveries } from '../support/deliveries.js';
 import { onEvent } from '../support/inline-handler.js';
 import { TcpProxy } from '../support/proxy.js';
@@ -25,7 +26,7 @@ async function startBehindProxy(handle: (proxy: TcpProxy) => unknown) {
   const namespace = newNamespace();
   const app = await startApp({
     url: url.toString(),
-    dataSource: { extra: { connectionTimeoutMillis: 500 } },
+    dataSource: pool(undefined, 500),
     events: { namespace, queue: backends.redis, defaults: { attempts: 1 } },
     providers: [onEvent(Happened, { id: 'noted' }, () => handle(proxy))],
   });

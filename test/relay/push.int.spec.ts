@@ -2,6 +2,7 @@ import type { Queue } from 'bullmq';
 import { defineEvent } from 'nestjs-durable-events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { jobCount, openBull, QUEUE_KINDS } from '../support/bull.js';
+import { sql } from '../support/database.js';
 import { readDeliveries, sorted, upTo } from '../support/deliveries.js';
 import { onEvent } from '../support/inline-handler.js';
 import { proxiedQueue } from '../support/proxied.js';
@@ -41,11 +42,7 @@ describe.each(QUEUE_KINDS)('pushing to BullMQ on %s', (kind) => {
     await moved;
     // Emits that come meanwhile don't need the queue either.
     await emitIn(app, Happened, { n: 3 });
-    const open = await app.dataSource.query(
-      `SELECT state, query FROM pg_stat_activity
-       WHERE datname = current_database() AND state LIKE 'idle in transaction%'`,
-    );
-    expect(open).toEqual([]);
+    expect(await sql.idleTransactions(app.dataSource)).toEqual([]);
     expect(pushed).toEqual([]);
 
     proxy.heal();

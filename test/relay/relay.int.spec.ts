@@ -1,8 +1,10 @@
 import { defineEvent } from 'nestjs-durable-events';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { sql } from '../support/database.js';
 import { countOutbox, readDeliveries, readPositions, sorted, upTo } from '../support/deliveries.js';
 import { onEvent } from '../support/inline-handler.js';
 import { QueryLog } from '../support/query-log.js';
+import { insertLogged } from '../support/seed.js';
 import { countSignals, nextSignal, recordSignals } from '../support/signals.js';
 import { emitIn, newNamespace, startApp } from '../support/start-app.js';
 import { createTestBackends, type TestApp, type TestBackends } from '../support/test-app.js';
@@ -69,7 +71,8 @@ describe('transactions that overlap', () => {
     const { app, handled } = await startRelaying();
     const runner = app.dataSource.createQueryRunner();
     await runner.startTransaction('REPEATABLE READ');
-    await runner.query('SELECT pg_current_xact_id()');
+    // A write of its own, too: on PostgreSQL this makes a transaction with a number.
+    await insertLogged(runner, newNamespace(), { count: 1 });
     try {
       const completed = nextSignal(app.signals, 'delivery.completed');
       await emitIn(app, Happened, { n: 1 });
@@ -88,17 +91,20 @@ describe('positions', () => {
     const { dataSource, signals } = app;
     const failed = nextSignal(signals, 'relay.failed');
     const recovered = nextSignal(signals, 'relay.recovered');
-    await dataSource.query(`CREATE FUNCTION refuse_${namespace}() RETURNS trigger LANGUAGE plpgsql
-      AS $$ BEGIN RAISE EXCEPTION 'the disk is full' USING ERRCODE = '53100'; END $$`);
-    await dataSource.query(`CREATE TRIGGER refuse_${namespace} BEFORE UPDATE ON events_relay
-      FOR EACH ROW WHEN (NEW.namespace = '${namespace}') EXECUTE FUNCTION refuse_${namespace}()`);
+    const refused = {
+      name: `refuse_${namespace}`,
+      before: 'UPDATE',
+      table: 'events_relay',
+      when: `NEW.namespace = '${namespace}'`,
+    } as const;
+    await sql.refuse(dataSource, refused, 'the disk is full');
     const completed = countSignals(signals, 'delivery.completed', 3);
     await emitIn(app, Happened, { n: 1 });
     expect(String((await failed).error)).toContain('the disk is full');
     expect(await readPositions(dataSource, namespace)).toEqual([]);
     expect(await countOutbox(dataSource, namespace)).toBe(1);
 
-    await dataSource.query(`DROP FUNCTION refuse_${namespace} CASCADE`);
+    await sql.dropTrigger(dataSource, refused);
     await emitIn(app, Happened, { n: 2 });
     await emitIn(app, Happened, { n: 3 });
     await completed;
@@ -143,7 +149,7 @@ describe('a busy relay', () => {
     const completed = nextSignal(app.signals, 'delivery.completed');
     const holder = app.dataSource.createQueryRunner();
     await holder.startTransaction();
-    await holder.query('SELECT 1 FROM events_relay WHERE namespace = $1 FOR UPDATE', [namespace]);
+    await holder.sql`SELECT 1 FROM events_relay WHERE namespace = ${namespace} FOR UPDATE`;
     await emitIn(app, Happened, { n: 1 });
     // Passes ask for the lock, again and again, and never wait for it.
     await queries.sent('SKIP LOCKED', queries.count('SKIP LOCKED') + 3);
@@ -163,7 +169,7 @@ describe('the wake-up', () => {
     await app.dataSource.transaction(async (outer) => {
       await outer.transaction(() => app.bus.emit(Happened, { n: 1 }));
       // The savepoint's release is no commit; a wake-up by it would find nothing.
-      await outer.query('SELECT pg_sleep(0.05)');
+      await outer.query(`SELECT ${sql.sleep(0.05)}`);
       expect(handled).toEqual([]);
     });
     await completed;
@@ -178,20 +184,9 @@ describe('the wake-up', () => {
     // The pass waits for whoever has taken its position; by then it has read what it will move.
     const holder = dataSource.createQueryRunner();
     await holder.startTransaction();
-    await holder.query(
-      `INSERT INTO events_log (namespace, position, event_id, name, version, category, data,
-         occurred_at, relayed_at)
-       VALUES ($1, 1, gen_random_uuid(), 'squatter', 1, 'domain', '{}', now(), now())`,
-      [namespace],
-    );
+    await insertLogged(holder, namespace, { count: 1, name: 'squatter' });
     await emitIn(app, Happened, { n: 1 });
-    const waits = async () => {
-      const [found] = await dataSource.query(
-        `SELECT 1 FROM pg_stat_activity
-         WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-      );
-      return found !== undefined;
-    };
+    const waits = async () => (await sql.lockWaits(dataSource)).length > 0;
     await eventually(waits, { what: 'the pass waits for its position' });
     await emitIn(app, Happened, { n: 2 });
     await holder.rollbackTransaction();
@@ -233,20 +228,15 @@ describe('a delayed event', () => {
     vi.useFakeTimers({ now: Date.now() + 3_600_000, toFake: ['Date'] });
     const completed = countSignals(app.signals, 'delivery.completed', 2);
     const { eventId } = await emitIn(app, Happened, { n: 1 }, { delay: '700ms' });
-    const [{ due }] = await app.dataSource.query(
-      'SELECT scheduled_at::text AS due FROM events_outbox WHERE event_id = $1',
-      [eventId],
-    );
+    const [{ due }] = await app.dataSource.sql<[{ due: string }]>`
+      SELECT ${() => sql.iso('scheduled_at')} AS due FROM events_outbox WHERE event_id = ${eventId}`;
     await emitIn(app, Happened, { n: 2 });
     await completed;
     expect(handled).toEqual([2, 1]);
-    const [waited] = await app.dataSource.query(
-      `SELECT relayed_at >= $2::timestamptz AS due,
-         relayed_at < $2::timestamptz + interval '5 seconds' AS soon
-       FROM events_log WHERE event_id = $1`,
-      [eventId, due],
-    );
-    expect(waited).toEqual({ due: true, soon: true });
+    const [{ relayed }] = await app.dataSource.sql<[{ relayed: string }]>`
+      SELECT ${() => sql.iso('relayed_at')} AS relayed FROM events_log WHERE event_id = ${eventId}`;
+    expect(relayed >= due).toBe(true);
+    expect(Date.parse(relayed)).toBeLessThan(Date.parse(due) + 5_000);
     expect(await readPositions(app.dataSource, namespace)).toEqual([1, 2]);
     expect(await readDeliveries(app.dataSource, namespace)).toHaveLength(2);
   });

@@ -1,11 +1,14 @@
 import { defineEvent } from 'nestjs-durable-events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { QUEUE_KINDS, wipeJobs } from '../support/bull.js';
+import { sql } from '../support/database.js';
 import { readDeliveries, sorted, upTo } from '../support/deliveries.js';
 import { onEvent } from '../support/inline-handler.js';
+import { registerHandler } from '../support/register-handler.js';
+import { insertDeliveries, insertLogged } from '../support/seed.js';
 import { countSignals, nextSignal, recordSignals } from '../support/signals.js';
 import { emitIn, newNamespace, startApp } from '../support/start-app.js';
-import { createTestBackends, type TestApp, type TestBackends } from '../support/test-app.js';
+import { createTestBackends, type TestBackends } from '../support/test-app.js';
 import { eventually } from '../support/wait.js';
 
 const Happened = defineEvent<{ n: number }>('happened');
@@ -15,6 +18,36 @@ beforeAll(async () => {
   backends = await createTestBackends();
 });
 afterAll(() => backends.drop());
+
+it('a queued delivery whose event was deleted from the log is told of, once', async () => {
+  const namespace = newNamespace();
+  const app = await startApp({
+    url: backends.database.url,
+    events: {
+      namespace,
+      queue: backends.redis,
+      workers: { enabled: false },
+      rescue: { after: 10, interval: '1h' },
+    },
+  });
+  await registerHandler(app.dataSource, namespace, 'noted');
+  const pushed = nextSignal(app.signals, 'relay.pushed');
+  await app.dataSource.transaction(() =>
+    app.bus.emitMany(upTo(2).map((n) => [Happened, { n }] as const)),
+  );
+  await pushed;
+  await app.dataSource.sql`DELETE FROM events_log WHERE namespace = ${namespace} AND position = 1`;
+  const stranded = recordSignals(app.signals, 'delivery.stranded');
+  for (let look = 0; look < 2; look++) {
+    await app.dataSource.sql`
+      UPDATE events_deliveries SET rescue_at = queued_at WHERE namespace = ${namespace}`;
+    const rescued = nextSignal(app.signals, 'rescue.pushed');
+    await app.deadLetters.redrive({ all: true }); // triggers a look
+    expect(await rescued).toEqual({ deliveries: 1 });
+  }
+  expect(stranded).toMatchObject([{ position: 1, handler: 'noted' }]);
+  expect((await app.health.check()).ledger).toMatchObject({ queued: 2, difference: 0 });
+});
 
 describe.each(QUEUE_KINDS)('the rescue, on BullMQ with %s', (kind) => {
   it('D5: jobs that a wipe of the queue took are pushed again and run', async () => {
@@ -28,7 +61,7 @@ describe.each(QUEUE_KINDS)('the rescue, on BullMQ with %s', (kind) => {
         rescue: { after: '400ms', interval: 50 },
       },
     });
-    await register(relays, namespace, 'noted');
+    await registerHandler(relays.dataSource, namespace, 'noted');
     const pushed = nextSignal(relays.signals, 'relay.pushed');
     await relays.dataSource.transaction(() =>
       relays.bus.emitMany(upTo(20).map((n) => [Happened, { n }] as const)),
@@ -92,17 +125,10 @@ describe.each(QUEUE_KINDS)('the rescue, on BullMQ with %s', (kind) => {
     });
     const completed = countSignals(app.signals, 'delivery.completed', 10);
     // As a process leaves them that ends between the relay's commit and the push.
-    await app.dataSource.query(
-      `WITH events AS (
-         INSERT INTO events_log (namespace, position, event_id, name, version, category, data,
-           occurred_at, relayed_at)
-         SELECT $1, n, gen_random_uuid(), 'happened', 1, 'domain', '{}', now(), now()
-         FROM generate_series(1, 10) AS n RETURNING position)
-       INSERT INTO events_deliveries (namespace, position, handler, status, epoch, attempts,
-         max_attempts, queued_at, rescue_at)
-       SELECT $1, position, 'noted', 'queued', 0, 0, 5, now(), now() FROM events`,
-      [namespace],
-    );
+    await app.dataSource.transaction(async (manager) => {
+      await insertLogged(manager, namespace, { count: 10 });
+      await insertDeliveries(manager, namespace, { count: 10 }, { rescue_at: sql.now });
+    });
     await completed;
     const rows = await readDeliveries(app.dataSource, namespace);
     expect(rows.map(({ status }) => status)).toEqual(upTo(10).map(() => 'completed'));
@@ -120,30 +146,15 @@ it('a delivery of a handler that nobody has any more is left alone, and the othe
   await emitIn(app, Happened, { n: 1 });
   await first;
   const again = nextSignal(app.signals, 'delivery.completed', ({ handler }) => handler === 'noted');
-  await app.dataSource.query(
-    `INSERT INTO events_deliveries (namespace, position, handler, status, epoch, attempts,
-       max_attempts, queued_at, rescue_at)
-     VALUES ($1, 1, 'vanished', 'queued', 0, 0, 5, now(), now())`,
-    [namespace],
-  );
-  await app.dataSource.query(
-    `UPDATE events_deliveries SET status = 'queued', epoch = 1, completed_at = NULL, rescue_at = now()
-     WHERE namespace = $1 AND handler = 'noted'`,
-    [namespace],
-  );
+  const overdue = { rescue_at: sql.now };
+  await insertDeliveries(app.dataSource, namespace, { count: 1, handler: 'vanished' }, overdue);
+  await app.dataSource.sql`
+    UPDATE events_deliveries
+    SET status = 'queued', epoch = 1, completed_at = NULL, rescue_at = ${() => sql.now}
+    WHERE namespace = ${namespace} AND handler = 'noted'`;
   await again;
   expect(await readDeliveries(app.dataSource, namespace)).toMatchObject([
     { handler: 'noted', status: 'completed', epoch: 1 },
     { handler: 'vanished', status: 'queued', attempts: 0 },
   ]);
 });
-
-/** As a process with workers does it, which then is gone. */
-async function register({ dataSource }: TestApp, namespace: string, id: string): Promise<void> {
-  const options = { maxAttempts: 5, priority: 50, transactional: true, aliases: [] };
-  await dataSource.query(
-    `INSERT INTO events_handlers (namespace, id, events, queue, options, first_seen_at, last_seen_at)
-     VALUES ($1, $2, '["happened"]', 'default', $3, now(), now())`,
-    [namespace, id, JSON.stringify(options)],
-  );
-}

@@ -1,6 +1,7 @@
 import { defineEvent } from 'nestjs-durable-events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { QUEUE_KINDS } from '../support/bull.js';
+import { sql } from '../support/database.js';
 import { readDeliveries, readPositions } from '../support/deliveries.js';
 import { onEvent } from '../support/inline-handler.js';
 import { countSignals, nextSignal, recordSignals } from '../support/signals.js';
@@ -63,10 +64,9 @@ describe.each(QUEUE_KINDS)('on %s', (kind) => {
     await emitIn(idle, Happened, { n: 'old' });
     await pushed;
     // As after a restored backup: the job is there, and its position means something else.
-    await idle.dataSource.query(
-      `UPDATE events_log SET event_id = gen_random_uuid(), data = '{"n":"new"}' WHERE namespace = $1`,
-      [namespace],
-    );
+    await idle.dataSource.sql`
+      UPDATE events_log SET event_id = ${() => sql.uuid}, data = '{"n":"new"}'
+      WHERE namespace = ${namespace}`;
     await idle.close();
     const app = await startApp({ ...options, events });
     const completed = () => readDeliveries(app.dataSource, namespace);
@@ -87,7 +87,7 @@ it('goes on after somebody emptied the relay table, with positions that were nev
   const first = nextSignal(app.signals, 'delivery.completed');
   await emitIn(app, Happened, { n: 1 });
   await first;
-  await app.dataSource.query('DELETE FROM events_relay WHERE namespace = $1', [namespace]);
+  await app.dataSource.sql`DELETE FROM events_relay WHERE namespace = ${namespace}`;
   const second = nextSignal(app.signals, 'delivery.completed');
   await emitIn(app, Happened, { n: 2 });
   await second;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { appendRecords, type KeyClaim } from '../../lib/store/append-records.js';
 import type { OutboxRecord } from '../../lib/store/event-store.js';
-import { claimKeys, insertIntoOutbox, MAX_ROWS } from '../../lib/store/postgres/emit.sql.js';
+import { insertIntoOutbox, MAX_ROWS } from '../../lib/store/postgres/emit.sql.js';
 import { tableNames } from '../../lib/store/tables.js';
 
 const tables = tableNames({ prefix: 'events_', schema: undefined }, (name) => `"${name}"`);
@@ -46,17 +47,42 @@ describe('insertIntoOutbox', () => {
   });
 });
 
-describe('claimKeys', () => {
-  it('claims in the order of the keys, each with its event', () => {
-    const claims = [
+describe('appendRecords', () => {
+  it('claims keys in their order, each for the first event that has it', async () => {
+    const keyed = (eventId: string, idempotencyKey: string) => ({
+      ...record(eventId),
+      idempotencyKey,
+    });
+    const claimed: KeyClaim[] = [];
+    const inserted: string[] = [];
+    const results = await appendRecords(
+      [keyed('2', 'b'), record('0'), keyed('3', 'c'), keyed('1', 'a'), keyed('4', 'b')],
+      {
+        claim: async (claims) => {
+          claimed.push(...claims);
+          return new Map([
+            ['a', '1'],
+            ['b', '2'],
+            ['c', 'of another call'],
+          ]);
+        },
+        insert: async (records) => {
+          inserted.push(...records.map(({ eventId }) => eventId));
+        },
+      },
+    );
+    expect(claimed).toEqual([
+      { key: 'a', eventId: '1' },
       { key: 'b', eventId: '2' },
       { key: 'c', eventId: '3' },
-      { key: 'a', eventId: '1' },
-    ];
-    expect(claimKeys(tables, 'shop', claims).values).toEqual([
-      'shop',
-      ['a', 'b', 'c'],
-      ['1', '2', '3'],
+    ]);
+    expect(inserted).toEqual(['2', '0', '1']);
+    expect(results).toEqual([
+      { eventId: '2', duplicate: false },
+      { eventId: '0', duplicate: false },
+      { eventId: 'of another call', duplicate: true },
+      { eventId: '1', duplicate: false },
+      { eventId: '2', duplicate: true },
     ]);
   });
 });

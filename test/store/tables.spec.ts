@@ -15,6 +15,9 @@ describe('tableNames', () => {
       handlers: '"events_handlers"',
       relay: '"events_relay"',
       idempotency: '"events_idempotency"',
+      attempts: '"events_attempts"',
+      ledger: '"events_ledger"',
+      operations: '"events_operations"',
       migrations: '"events_migrations"',
       prefix: 'events_',
       schema: undefined,
@@ -51,6 +54,6 @@ describe('tableNames', () => {
   );
 
   it('leaves room for the longest index name within PostgreSQL’s 63 bytes', () => {
-    expect(`${'x'.repeat(30)}outbox_scheduled`.length).toBeLessThanOrEqual(63);
+    expect(`${'x'.repeat(30)}operations_latest`.length).toBeLessThanOrEqual(63);
   });
 });

@@ -1,6 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { defineEvent, EventHandler, type DomainEvent } from 'nestjs-durable-events';
+import type { DataSource, DataSourceOptions } from 'typeorm';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { onPostgres, sql } from '../support/database.js';
 import { emitOnly } from '../support/emit-app.js';
 import { nextSignal } from '../support/signals.js';
 import { createTestBackends, startTestApp, type TestBackends } from '../support/test-app.js';
@@ -31,7 +33,26 @@ afterAll(async () => {
 /** An instant that no zone skips or has twice. */
 const OCCURRED = new Date('2024-06-15T12:34:56.789Z');
 
-// Of the process (what Date and the driver think) and of the session (what PostgreSQL thinks).
+/** MariaDB knows zones by name only where their tables were loaded; its farthest one is this. */
+const OFFSETS: Record<string, string> = {
+  UTC: '+00:00',
+  'America/Los_Angeles': '-08:00',
+  'Pacific/Kiritimati': '+13:00',
+  'Pacific/Pago_Pago': '-11:00',
+};
+
+const inZone = (zone: string) =>
+  onPostgres ? `SET TimeZone = '${zone}'` : `SET time_zone = '${OFFSETS[zone]}'`;
+/** What a user has who says nothing. */
+const asUsual = (onPostgres ? {} : { timezone: 'local' }) as Partial<DataSourceOptions>;
+
+async function zoneOf(dataSource: DataSource): Promise<string> {
+  const show = onPostgres ? 'SHOW TimeZone' : 'SELECT @@time_zone';
+  const [row] = await dataSource.query<[Record<string, string>]>(show);
+  return Object.values(row)[0]!;
+}
+
+// Of the process (what Date and the driver think) and of the session (what the database thinks).
 describe.each([
   ['UTC', 'UTC'],
   ['Pacific/Kiritimati', 'UTC'],
@@ -49,11 +70,11 @@ describe.each([
       url: backends.database.url,
       events: { namespace, queue: backends.redis, standalone: 'allow' },
       providers: [Handlers],
-      dataSource: { extra: { options: `-c TimeZone=${sessionZone}` } },
+      dataSource: asUsual,
+      session: [inZone(sessionZone)],
     });
     try {
-      const [zone] = await app.dataSource.query<{ TimeZone: string }[]>('SHOW TimeZone');
-      expect(zone).toEqual({ TimeZone: sessionZone });
+      expect([sessionZone, OFFSETS[sessionZone]]).toContain(await zoneOf(app.dataSource));
       expect(new Intl.DateTimeFormat().resolvedOptions().timeZone).toBe(processZone);
 
       const before = Date.now();
@@ -86,12 +107,10 @@ describe.each([
       expect(waiting?.position).toBeUndefined();
       expect(waiting?.occurredAt.getTime()).toBeGreaterThanOrEqual(before - 1_000);
       expect(waiting?.occurredAt.getTime()).toBeLessThanOrEqual(after + 1_000);
-      const [due] = await app.dataSource.query<{ in_an_hour: boolean }[]>(
-        `SELECT extract(epoch FROM scheduled_at - clock_timestamp()) BETWEEN 3000 AND 3600
-          AS in_an_hour FROM events_outbox WHERE event_id = $1`,
-        [later.eventId],
-      );
-      expect(due).toEqual({ in_an_hour: true });
+      const due = await app.dataSource.sql<unknown[]>`
+        SELECT event_id FROM events_outbox WHERE event_id = ${later.eventId}
+          AND scheduled_at BETWEEN ${() => sql.after(3_000_000)} AND ${() => sql.after(3_600_000)}`;
+      expect(due).toHaveLength(1);
     } finally {
       await app.close();
     }
@@ -103,18 +122,17 @@ it.each([
   ['Pacific/Pago_Pago', 'Pacific/Kiritimati'],
 ])('B6: an emitter in %s and a relay in %s agree on what is due', async (emits, relays) => {
   vi.unstubAllEnvs();
-  const session = (zone: string) => ({ extra: { options: `-c TimeZone=${zone}` } });
   const namespace = emits.replace('/', '_');
   const relay = await startTestApp({
     url: backends.database.url,
     events: { namespace, queue: backends.redis },
     providers: [Handlers],
-    dataSource: session(relays),
+    session: [inZone(relays)],
   });
   const emitter = await startTestApp({
     url: backends.database.url,
     events: emitOnly({ namespace, standalone: 'allow' }),
-    dataSource: session(emits),
+    session: [inZone(emits)],
   });
   try {
     const completed = nextSignal(relay.signals, 'delivery.completed');

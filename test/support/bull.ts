@@ -2,10 +2,13 @@ import { createPostgresBackend, Queue, withBackend, type PostgresConnectionOptio
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { inject, onTestFinished } from 'vitest';
+import { openDataSource } from './data-source.js';
+import { onPostgres } from './database.js';
 import type { TestBackends } from './test-app.js';
 
 export type QueueKind = 'redis' | 'postgres';
-export const QUEUE_KINDS: readonly QueueKind[] = ['redis', 'postgres'];
+/** Where the jobs may be, beside this project's database. */
+export const QUEUE_KINDS: readonly QueueKind[] = onPostgres ? ['redis', 'postgres'] : ['redis'];
 
 /**
  * BullMQ itself, to look at (or meddle with) the jobs of one queue; the namespace must exist. Closed
@@ -18,6 +21,11 @@ export async function openBull(
   queue = 'default',
 ): Promise<Queue> {
   const name = `events.${namespace}.${queue}.${await identityOf(backends, namespace)}`;
+  return openBullNamed(backends, kind, name);
+}
+
+/** By BullMQ's name of the queue. */
+export function openBullNamed(backends: TestBackends, kind: QueueKind, name: string): Queue {
   return kind === 'redis' ? openOnRedis(backends, name) : openOnPostgres(backends, name);
 }
 
@@ -50,26 +58,14 @@ function openOnPostgres(backends: TestBackends, name: string): Queue {
 }
 
 async function identityOf(backends: TestBackends, namespace: string): Promise<string> {
-  const [row] = await query<{ identity: string }>(
-    backends,
-    'SELECT identity FROM events_relay WHERE namespace = $1',
-    [namespace],
-  );
-  if (row === undefined) throw new Error(`there is no namespace "${namespace}" yet`);
-  return row.identity;
-}
-
-async function query<Row extends pg.QueryResultRow>(
-  backends: TestBackends,
-  text: string,
-  values: unknown[] = [],
-): Promise<Row[]> {
-  const client = new pg.Client({ connectionString: backends.database.url });
-  await client.connect();
+  const dataSource = await openDataSource(backends.database.url);
   try {
-    return (await client.query<Row>(text, values)).rows;
+    const [row] = await dataSource.sql<{ identity: string }[]>`
+      SELECT identity FROM events_relay WHERE namespace = ${namespace}`;
+    if (row === undefined) throw new Error(`there is no namespace "${namespace}" yet`);
+    return row.identity;
   } finally {
-    await client.end();
+    await dataSource.destroy();
   }
 }
 
@@ -82,7 +78,7 @@ export async function jobCount(bull: Queue): Promise<number> {
 /** Takes every job of a file's queues, as FLUSHALL or a restored backup of the queue does. */
 export async function wipeJobs(backends: TestBackends, kind: QueueKind): Promise<void> {
   if (kind === 'postgres') {
-    await query(backends, 'DELETE FROM bullmq.job');
+    await onQueue(backends, 'DELETE FROM bullmq.job');
     return;
   }
   const { prefix } = backends.redis as { prefix: string };
@@ -90,4 +86,21 @@ export async function wipeJobs(backends: TestBackends, kind: QueueKind): Promise
   const keys = await redis.keys(`${prefix}*`);
   if (keys.length > 0) await redis.del(keys);
   redis.disconnect();
+}
+
+/** Takes everything of a file's queues, their metadata included, as FLUSHALL does. */
+export async function wipeQueue(backends: TestBackends, kind: QueueKind): Promise<void> {
+  await wipeJobs(backends, kind);
+  if (kind === 'postgres') await onQueue(backends, 'DELETE FROM bullmq.meta');
+}
+
+/** A statement on the tables of BullMQ on PostgreSQL. */
+async function onQueue(backends: TestBackends, statement: string): Promise<void> {
+  const client = new pg.Client({ connectionString: backends.database.url });
+  await client.connect();
+  try {
+    await client.query(statement);
+  } finally {
+    await client.end();
+  }
 }

@@ -1,13 +1,36 @@
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { inject } from 'vitest';
-import { createDatabase, type TestDatabase } from '../../scripts/services/database.mjs';
+import {
+  createDatabase,
+  createMysqlDatabase,
+  type TestDatabase,
+} from '../../scripts/services/database.mjs';
+import { mariadbSql } from './sql/mariadb.js';
+import { postgresSql } from './sql/postgres.js';
+import type { TestSql } from './sql/test-sql.js';
 
 export type { TestDatabase };
 
-/** A database for one test file: create it in `beforeAll`, drop it in `afterAll`. */
+/** What the specs of a project run on. */
+export type TestDatabaseKind = 'postgres' | 'mariadb';
+
+/** For the few tests that need what only PostgreSQL has; each says what. */
+export const onPostgres = inject('testDatabase') === 'postgres';
+/** How this project's database writes what the databases write in different ways. */
+export const sql: TestSql = onPostgres ? postgresSql : mariadbSql;
+
+/** A database of the project's kind for one test file: create it in `beforeAll`, drop it in `afterAll`. */
 export function createTestDatabase(): Promise<TestDatabase> {
+  return onPostgres ? createPostgresDatabase() : createMariadbDatabase();
+}
+
+export function createPostgresDatabase(): Promise<TestDatabase> {
   return createDatabase(inject('databaseUrl'));
+}
+
+export function createMariadbDatabase(): Promise<TestDatabase> {
+  return createMysqlDatabase(inject('mariadbUrl'));
 }
 
 /** A key prefix for one test file, and what deletes every key under it. */

@@ -12,30 +12,37 @@ export interface DeliveryRow {
 }
 
 /** The deliveries of a namespace, as they are in the database. */
-export function readDeliveries(dataSource: DataSource, namespace: string): Promise<DeliveryRow[]> {
-  return dataSource.query(
-    `SELECT position::integer AS position, handler, status, epoch, attempts, max_attempts,
-       last_error, dead_at
-     FROM events_deliveries WHERE namespace = $1 ORDER BY position, handler`,
-    [namespace],
-  );
+export async function readDeliveries(
+  dataSource: DataSource,
+  namespace: string,
+): Promise<DeliveryRow[]> {
+  type Row = Omit<DeliveryRow, 'position'> & { position: number | string };
+  const rows = await dataSource.sql<Row[]>`
+    SELECT position, handler, status, epoch, attempts, max_attempts, last_error, dead_at
+    FROM events_deliveries WHERE namespace = ${namespace} ORDER BY position, handler`;
+  return rows.map((row) => ({ ...row, position: Number(row.position) }));
 }
 
 /** The positions in a namespace's log, in order. */
 export async function readPositions(dataSource: DataSource, namespace: string): Promise<number[]> {
-  const rows: { position: number }[] = await dataSource.query(
-    `SELECT position::integer AS position FROM events_log WHERE namespace = $1 ORDER BY position`,
-    [namespace],
-  );
-  return rows.map(({ position }) => position);
+  const rows = await dataSource.sql<{ position: number | string }[]>`
+    SELECT position FROM events_log WHERE namespace = ${namespace} ORDER BY position`;
+  return rows.map(({ position }) => Number(position));
 }
 
-export async function countOutbox(dataSource: DataSource, namespace: string): Promise<number> {
-  const rows: { count: number }[] = await dataSource.query(
-    `SELECT count(*)::integer AS count FROM events_outbox WHERE namespace = $1`,
-    [namespace],
-  );
-  return rows[0]?.count ?? 0;
+export function countOutbox(dataSource: DataSource, namespace: string): Promise<number> {
+  return countRows(dataSource, 'events_outbox', namespace);
+}
+
+/** Rows of a namespace in one of our tables. */
+export async function countRows(
+  dataSource: DataSource,
+  table: string,
+  namespace: string,
+): Promise<number> {
+  const [row] = await dataSource.sql<[{ count: number | string }]>`
+    SELECT count(*) AS count FROM ${() => table} WHERE namespace = ${namespace}`;
+  return Number(row.count);
 }
 
 /** 1, 2, … n. */

@@ -5,21 +5,24 @@ import {
   PrimaryColumn,
   type DataSource,
   type DataSourceOptions,
+  type EntityManager,
   type Logger,
+  type QueryRunner,
 } from 'typeorm';
+import { onPostgres } from './database.js';
 import { startTestApp, type TestApp, type TestAppOptions } from './test-app.js';
 
 /** The application's own entity. */
 @Entity('orders')
 export class Order {
-  @PrimaryColumn('text')
+  @PrimaryColumn('varchar', { length: 200 })
   id!: string;
 
   @Column('integer', { default: 0 })
   total!: number;
 }
 
-/** A row of the outbox, as PostgreSQL shows it. */
+/** A row of the outbox, its JSON parsed. */
 export interface OutboxRow {
   readonly seq: string;
   readonly namespace: string;
@@ -69,17 +72,13 @@ export function emitOnly(events?: EventsModuleOptions): EventsModuleOptions {
 
 export async function toEmitApp(app: TestApp): Promise<EmitApp> {
   await app.dataSource.query(
-    'CREATE TABLE IF NOT EXISTS orders (id text PRIMARY KEY, total integer NOT NULL DEFAULT 0)',
+    `CREATE TABLE IF NOT EXISTS orders (id varchar(200) PRIMARY KEY,
+      total integer NOT NULL DEFAULT 0)`,
   );
   return {
     ...app,
-    outbox: () => app.dataSource.query<OutboxRow[]>('SELECT * FROM events_outbox ORDER BY seq'),
-    emitted: async () => {
-      const rows = await app.dataSource.query<OutboxRow[]>(
-        'SELECT data FROM events_outbox ORDER BY seq',
-      );
-      return rows.map(({ data }) => data);
-    },
+    outbox: () => readOutbox(app.dataSource),
+    emitted: async () => (await readOutbox(app.dataSource)).map(({ data }) => data),
     orders: async () => {
       const rows = await app.dataSource.query<{ id: string }[]>(
         'SELECT id FROM orders ORDER BY id',
@@ -94,22 +93,44 @@ export async function toEmitApp(app: TestApp): Promise<EmitApp> {
   };
 }
 
+async function readOutbox(dataSource: DataSource): Promise<OutboxRow[]> {
+  const rows = await dataSource.query<OutboxRow[]>('SELECT * FROM events_outbox ORDER BY seq');
+  // MariaDB keeps JSON as text.
+  const parse = (json: unknown) =>
+    onPostgres || json === null ? json : (JSON.parse(json as string) as unknown);
+  return rows.map((row) => ({ ...row, data: parse(row.data), metadata: parse(row.metadata) }));
+}
+
 /** Saves an order through a manager or runner, as the application's own write. */
 export async function saveOrder(
-  through: { query(sql: string, parameters?: unknown[]): Promise<unknown> },
+  through: Pick<EntityManager, 'sql'> | QueryRunner,
   id: string,
 ): Promise<void> {
-  await through.query('INSERT INTO orders (id) VALUES ($1)', [id]);
+  await through.sql`INSERT INTO orders (id) VALUES (${id})`;
 }
 
 /** Drops everything in a database, so that it is like a new one, but sooner there. */
 export async function emptyDatabase(dataSource: DataSource): Promise<void> {
+  if (!onPostgres) return emptyOnMariadb(dataSource);
   const schemas = await dataSource.query<{ name: string }[]>(
     `SELECT quote_ident(nspname) AS name FROM pg_namespace
       WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'`,
   );
   for (const { name } of schemas) await dataSource.query(`DROP SCHEMA ${name} CASCADE`);
   await dataSource.query('CREATE SCHEMA public');
+}
+
+/** Its tables, and the databases that begin with its name: schemas of the library's own there. */
+async function emptyOnMariadb(dataSource: DataSource): Promise<void> {
+  const own = await dataSource.query<Record<string, string>[]>('SHOW TABLES');
+  for (const [table] of own.map((row) => Object.values(row))) {
+    await dataSource.query(`DROP TABLE ${table}`);
+  }
+  const like = `${String(dataSource.driver.database)}\\_%`;
+  const databases = await dataSource.sql<Record<string, string>[]>`SHOW DATABASES LIKE ${like}`;
+  for (const [database] of databases.map((row) => Object.values(row))) {
+    await dataSource.query(`DROP DATABASE ${database}`);
+  }
 }
 
 /** Records every statement that TypeORM sends. Give it to the DataSource as its logger. */

@@ -42,6 +42,21 @@ describe('TcpProxy', () => {
     expect(await say(await open(), 'again')).toBe('again');
   });
 
+  it('strands the connections there are, for good, and serves new ones', async () => {
+    const stranded = await open();
+    await say(stranded, 'hello');
+    proxy.strand();
+    const answers: unknown[] = [];
+    stranded.on('data', (data) => answers.push(data));
+    stranded.write('lost');
+    served[0]?.write('lost');
+    expect(await say(await open(), 'again')).toBe('again');
+    proxy.heal();
+    expect(await say(await open(), 'still')).toBe('still');
+    expect(answers).toEqual([]);
+    expect(stranded.destroyed).toBe(false);
+  });
+
   it('keeps connections open and loses their bytes in the black hole', async () => {
     const client = await open();
     await say(client, 'hello');

@@ -8,6 +8,7 @@ type Mode = 'healthy' | 'cut' | 'blackhole';
  *
  * - `cut`: every connection is reset, and new ones are too.
  * - `blackhole`: connections stay open and new ones are accepted, but bytes vanish both ways.
+ * - `strand`: the connections that exist are lost in a black hole for good; new ones are healthy.
  * - `heal`: new connections work again. Those in the black hole are reset: they have lost bytes.
  */
 export class TcpProxy {
@@ -34,6 +35,11 @@ export class TcpProxy {
     return (this.server.address() as AddressInfo).port;
   }
 
+  /** Connections that their clients hold open. */
+  get clients(): number {
+    return [...this.links].filter((link) => link.isHeld).length;
+  }
+
   cut(): void {
     this.mode = 'cut';
     this.resetAll();
@@ -41,6 +47,11 @@ export class TcpProxy {
 
   blackhole(): void {
     this.mode = 'blackhole';
+    for (const link of this.links) link.swallow();
+  }
+
+  strand(): void {
+    this.mode = 'healthy';
     for (const link of this.links) link.swallow();
   }
 
@@ -88,6 +99,10 @@ class Link {
       from.on('error', () => this.swallowing || this.reset());
       from.on('close', () => this.swallowing || to.destroySoon());
     }
+  }
+
+  get isHeld(): boolean {
+    return !this.client.destroyed;
   }
 
   onEnd(listener: () => void): void {

@@ -9,6 +9,10 @@ export class QueryLog implements Logger {
     return this.statements.filter((statement) => statement.includes(text)).length;
   }
 
+  matching(pattern: RegExp): string[] {
+    return this.statements.filter((statement) => pattern.test(statement));
+  }
+
   /** Resolves once `times` statements with that text were sent. */
   async sent(text: string, times: number): Promise<void> {
     while (this.count(text) < times) {

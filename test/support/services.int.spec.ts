@@ -2,10 +2,11 @@ import { Redis } from 'ioredis';
 import pg from 'pg';
 import { expect, inject, it } from 'vitest';
 import { createTestDatabase, redisPrefix } from './database.js';
-import { type PrivateServer, startPostgres, startRedis } from './services.js';
+import { type PrivateServer, startMariadb, startPostgres, startRedis } from './services.js';
 
 it.each([
   ['PostgreSQL', startPostgres],
+  ['MariaDB', startMariadb],
   ['Redis', startRedis],
 ])('a private %s is killed, comes back at the same address, and leaves', async (_name, start) => {
   const server = await start();

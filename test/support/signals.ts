@@ -3,6 +3,8 @@ import type { SignalCatalogue, SignalName, Signals } from 'nestjs-durable-events
 type Match<Name extends SignalName> = (message: SignalCatalogue[Name]) => boolean;
 
 const TIMEOUT_MS = 15_000;
+/** For hundreds of deliveries, each a commit that waits for the disk; and for the test around them. */
+export const BULK_MS = 60_000;
 
 /** Resolves with the next signal of that name that matches. Call it before what causes it. */
 export function nextSignal<Name extends SignalName>(
@@ -19,13 +21,14 @@ export function countSignals<Name extends SignalName>(
   name: Name,
   count: number,
   match: Match<Name> = () => true,
+  timeoutMs = TIMEOUT_MS,
 ): Promise<SignalCatalogue[Name][]> {
   return new Promise((resolve, reject) => {
     const seen: SignalCatalogue[Name][] = [];
     const timer = setTimeout(() => {
       off();
-      reject(new Error(`${seen.length} of ${count} signals "${name}" within ${TIMEOUT_MS} ms`));
-    }, TIMEOUT_MS);
+      reject(new Error(`${seen.length} of ${count} signals "${name}" within ${timeoutMs} ms`));
+    }, timeoutMs);
     const off = signals.on(name, (message) => {
       if (!match(message)) return;
       seen.push(message);

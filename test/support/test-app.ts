@@ -4,8 +4,10 @@ import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import {
+  DeadLetters,
   EventBus,
   EventLog,
+  EventsHealth,
   EventsModule,
   Signals,
   type EventsModuleOptions,
@@ -13,7 +15,8 @@ import {
 } from 'nestjs-durable-events';
 import { DataSource, type DataSourceOptions } from 'typeorm';
 import { inject } from 'vitest';
-import { createTestDatabase, redisPrefix, type TestDatabase } from './database.js';
+import { dataSourceOptions, onEveryConnection } from './data-source.js';
+import { createTestDatabase, onPostgres, redisPrefix, type TestDatabase } from './database.js';
 
 /** Fast answers for tests: nothing waits longer than it must. */
 const FAST: EventsModuleOptions = {
@@ -22,10 +25,11 @@ const FAST: EventsModuleOptions = {
   defaults: { backoff: { type: 'fixed', delay: 10 } },
 };
 
-/** One file's database and queue; every backend's queue lives in both. */
+/** One file's database, of the project's kind, and the queues that may go with it. */
 export interface TestBackends {
   readonly database: TestDatabase;
   readonly redis: QueueTarget;
+  /** In the same database, hence on PostgreSQL only; see `QUEUE_KINDS`. */
   readonly postgres: QueueTarget;
   drop(): Promise<void>;
 }
@@ -36,7 +40,10 @@ export async function createTestBackends(): Promise<TestBackends> {
   return {
     database,
     redis: { redis: inject('redisUrl'), prefix: keys.prefix },
-    postgres: { postgres: database.url },
+    get postgres(): QueueTarget {
+      if (onPostgres) return { postgres: database.url };
+      throw new Error('There is no queue on PostgreSQL beside MariaDB: iterate over QUEUE_KINDS.');
+    },
     drop: async () => {
       await keys.cleanup();
       await database.drop();
@@ -52,6 +59,8 @@ export interface TestAppOptions {
   readonly controllers?: Type[];
   readonly imports?: (DynamicModule | Type)[];
   readonly dataSource?: Partial<DataSourceOptions>;
+  /** Statements that every connection begins with. */
+  readonly session?: readonly string[];
 }
 
 export interface TestApp {
@@ -59,6 +68,8 @@ export interface TestApp {
   readonly dataSource: DataSource;
   readonly bus: EventBus;
   readonly log: EventLog;
+  readonly deadLetters: DeadLetters;
+  readonly health: EventsHealth;
   readonly signals: Signals;
   close(): Promise<void>;
 }
@@ -67,11 +78,16 @@ export interface TestApp {
 export async function startTestApp(options: TestAppOptions): Promise<TestApp> {
   @Module({
     imports: [
-      TypeOrmModule.forRoot({
-        type: 'postgres',
-        url: options.url,
-        ...options.dataSource,
-      } as DataSourceOptions),
+      TypeOrmModule.forRootAsync({
+        useFactory: () => dataSourceOptions(options.url, options.dataSource),
+        ...(options.session !== undefined && {
+          dataSourceFactory: async (settings) => {
+            const dataSource = await new DataSource(settings!).initialize();
+            await onEveryConnection(dataSource, options.session!);
+            return dataSource;
+          },
+        }),
+      }),
       EventsModule.forRoot({ ...FAST, ...options.events }),
       ...(options.imports ?? []),
     ],
@@ -83,11 +99,18 @@ export async function startTestApp(options: TestAppOptions): Promise<TestApp> {
     logger: process.env['TEST_LOGS'] === undefined ? false : ['error', 'warn', 'log', 'debug'],
     abortOnError: false,
   });
+  return toTestApp(context);
+}
+
+/** What tests use of a booted application. */
+export function toTestApp(context: INestApplicationContext): TestApp {
   return {
     context,
     dataSource: context.get(DataSource),
     bus: context.get(EventBus),
     log: context.get(EventLog),
+    deadLetters: context.get(DeadLetters),
+    health: context.get(EventsHealth),
     signals: context.get(Signals),
     close: () => context.close(),
   };

@@ -6,21 +6,29 @@ import type {
   BullBackend,
   BullProcessor,
   BullQueue,
-  BullWorker,
   BullWorkerSettings,
+  ConnectedWorker,
 } from '../bull-backend.js';
-import { BULLMQ_SCHEMA, prepareQueueSchema } from './queue-schema.js';
+import { place, withSearchPath, type PostgresTarget } from './postgres-target.js';
+import { prepareQueueSchema } from './queue-schema.js';
 
 const CONNECT_LIMIT_MS = 3_000;
-
-/** Connection string or pool configuration of node-postgres. */
-export type PostgresTarget = string | pg.PoolConfig;
+/** Migrations may wait for a lock. */
+const PREPARE_LIMIT_MS = 30_000;
+/**
+ * For one query; a connection on which it takes longer is closed, for it may only seem to be open.
+ * Less than what a command of BullMQ may take: that must fail by itself, or its connection stays.
+ */
+const QUERY_LIMIT_MS = 9_000;
 
 const bull = withBackend(createPostgresBackend);
 
 /** One pool for BullMQ on PostgreSQL. Every worker keeps one of its connections for LISTEN. */
 export class PostgresBackend implements BullBackend {
   readonly description: string;
+  /** Its jobs are rarely lost, and a look costs two queries. */
+  readonly watchIntervalMs = 4_000;
+  private readonly config: pg.PoolConfig;
   private readonly pool: pg.Pool;
   private prepared = false;
 
@@ -33,32 +41,35 @@ export class PostgresBackend implements BullBackend {
     target: PostgresTarget,
     private readonly settings: { workers: number; migrate: boolean },
   ) {
-    const config = withSearchPath(
-      typeof target === 'string' ? { connectionString: target } : target,
-    );
-    this.pool = new pg.Pool({
-      max: settings.workers * 2 + 4,
+    this.config = {
       connectionTimeoutMillis: CONNECT_LIMIT_MS,
       keepAlive: true,
-      ...config,
+      ...withSearchPath(typeof target === 'string' ? { connectionString: target } : target),
+    };
+    this.pool = new pg.Pool({
+      max: settings.workers * 2 + 4,
+      query_timeout: QUERY_LIMIT_MS,
+      ...this.config,
     });
     this.pool.on('error', () => undefined); // An idle connection was lost; the pool opens another.
     // One that is lost while in use fails its query; without a listener it would end the process.
     this.pool.on('connect', (client) => client.on('error', () => undefined));
     // BullMQ adds a listener per queue and worker.
     this.pool.setMaxListeners(0);
-    this.description = `PostgreSQL at ${place(config)}`;
+    this.description = `PostgreSQL at ${place(this.config)}`;
   }
 
   async connect(): Promise<void> {
-    const reached = this.prepared
-      ? this.pool.query('SELECT 1')
-      : prepareQueueSchema(this.pool, this.settings.migrate);
-    await withTimeLimit<unknown>(
-      reached,
-      this.prepared ? CONNECT_LIMIT_MS : CONNECT_LIMIT_MS * 10, // Migrations may wait for a lock.
-      () => new Error('no answer in time'),
-    );
+    try {
+      await withTimeLimit<unknown>(
+        this.prepared ? this.pool.query('SELECT 1') : this.prepare(),
+        this.prepared ? CONNECT_LIMIT_MS : PREPARE_LIMIT_MS,
+        () => new Error('no answer in time'),
+      );
+    } catch (error) {
+      this.distrust();
+      throw error;
+    }
     this.prepared = true;
   }
 
@@ -66,42 +77,46 @@ export class PostgresBackend implements BullBackend {
     return new bull.Queue<DeliveryJobData, void>(name, { connection: this.connection });
   }
 
-  createWorker(name: string, process: BullProcessor, settings: BullWorkerSettings): BullWorker {
-    return new bull.Worker<DeliveryJobData, void>(name, process, {
+  createWorker(
+    name: string,
+    process: BullProcessor,
+    settings: BullWorkerSettings,
+  ): ConnectedWorker {
+    void this.dropIdle();
+    const worker = new bull.Worker<DeliveryJobData, void>(name, process, {
       ...settings,
       connection: this.connection,
     });
+    // It gives back what it took from the pool when it is closed; what it can't, ends by its limit.
+    return { worker, drop: () => undefined };
+  }
+
+  distrust(): void {
+    // The one that failed is closed by the pool. Others that lie idle may be as dead as it was.
+    void this.dropIdle();
   }
 
   async disconnect(): Promise<void> {
     await this.pool.end();
   }
-}
 
-function place(config: pg.PoolConfig): string {
-  // The client parses URLs, environment variables and defaults like the pool will.
-  const { host, port, database } = new pg.Client(config);
-  return `${host}:${port}/${database ?? ''}`;
-}
-
-/**
- * BullMQ's SQL names no schema: the search path of every connection must lead to its tables. Options
- * in a connection string win over those beside it, so they are completed where they are.
- */
-function withSearchPath(config: pg.PoolConfig): pg.PoolConfig {
-  const searchPath = `-c search_path=${BULLMQ_SCHEMA}`;
-  const complete = (options: string | null | undefined) =>
-    options === null || options === undefined || options === ''
-      ? searchPath
-      : `${options} ${searchPath}`;
-  const { connectionString } = config;
-  if (connectionString !== undefined && URL.canParse(connectionString)) {
-    const url = new URL(connectionString);
-    const given = url.searchParams.get('options');
-    if (given !== null) {
-      url.searchParams.set('options', complete(given));
-      return { ...config, connectionString: url.href };
+  /** On a connection of its own: migrations may take longer than a query of the pool. */
+  private async prepare(): Promise<void> {
+    const client = new pg.Client(this.config);
+    client.on('error', () => undefined);
+    try {
+      await client.connect();
+      await prepareQueueSchema(client, this.settings.migrate);
+    } finally {
+      client.end().catch(() => undefined);
     }
   }
-  return { ...config, options: complete(config.options) };
+
+  /** Closes connections that nobody uses; whoever asks next gets new ones. */
+  private async dropIdle(): Promise<void> {
+    const idle = Array.from({ length: this.pool.idleCount }, () => this.pool.connect());
+    for (const each of await Promise.allSettled(idle)) {
+      if (each.status === 'fulfilled') each.value.release(true);
+    }
+  }
 }

@@ -1,5 +1,6 @@
 import { runMigrations } from 'bullmq';
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { UnsupportedDatabaseError } from '../../errors.js';
 import { BULLMQ_SCHEMA } from './queue-schema.js';
 
 /**
@@ -12,7 +13,17 @@ import { BULLMQ_SCHEMA } from './queue-schema.js';
 export class CreateEventQueue1763683200001 implements MigrationInterface {
   readonly name = 'CreateEventQueue1763683200001';
 
+  /** @throws UnsupportedDatabaseError on another database than PostgreSQL */
   async up({ dataSource }: QueryRunner): Promise<void> {
+    const { type } = dataSource.options;
+    if (type !== 'postgres') {
+      throw new UnsupportedDatabaseError(
+        type,
+        `${this.name} makes the queue's tables, which need PostgreSQL. Take it out of the ` +
+          `"migrations" of this DataSource: with Redis the queue needs none, and with "queue.postgres" ` +
+          `it belongs to a DataSource on that database.`,
+      );
+    }
     const runner = dataSource.createQueryRunner('master');
     try {
       const client = (await runner.connect()) as Parameters<typeof runMigrations>[0];

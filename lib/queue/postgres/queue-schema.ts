@@ -10,19 +10,14 @@ export const BULLMQ_SCHEMA = DEFAULT_SCHEMA;
  *
  * @throws EventsSchemaOutdatedError if it may not migrate and they are missing or old
  */
-export async function prepareQueueSchema(pool: pg.Pool, migrate: boolean): Promise<void> {
-  const client = await pool.connect();
-  try {
-    const found = await queueSchemaVersion(client);
-    if (found >= LATEST_SCHEMA_VERSION) return;
-    if (!migrate) throw outdated(found);
-    await runMigrations(client, BULLMQ_SCHEMA);
-  } finally {
-    client.release();
-  }
+export async function prepareQueueSchema(client: pg.Client, migrate: boolean): Promise<void> {
+  const found = await queueSchemaVersion(client);
+  if (found >= LATEST_SCHEMA_VERSION) return;
+  if (!migrate) throw outdated(found);
+  await runMigrations(client, BULLMQ_SCHEMA);
 }
 
-async function queueSchemaVersion(client: pg.PoolClient): Promise<number> {
+async function queueSchemaVersion(client: pg.Client): Promise<number> {
   const ledger = `"${BULLMQ_SCHEMA}".migration`;
   const present = await client.query<{ present: boolean }>(
     'SELECT to_regclass($1) IS NOT NULL AS present',

@@ -1,35 +1,42 @@
 import { once } from 'node:events';
 import { Queue, Worker } from 'bullmq';
-import { Redis, type RedisOptions } from 'ioredis';
+import type { Redis, RedisOptions } from 'ioredis';
 import { InvalidOptionsError } from '../../errors.js';
+import type { Signals } from '../../observability/signals.js';
 import type { DeliveryJobData } from '../event-queue.js';
 import type {
   BullBackend,
   BullProcessor,
   BullQueue,
-  BullWorker,
   BullWorkerSettings,
+  ConnectedWorker,
 } from '../bull-backend.js';
+import { openRedis, type RedisTarget } from './open-redis.js';
+import { evictionPolicy, hideEvictionPolicy, NO_EVICTION } from './eviction.js';
+import { WorkerConnections } from './worker-connections.js';
 
 const CONNECT_LIMIT_MS = 2_000;
 const COMMAND_LIMIT_MS = 5_000;
 const RETRY_MS = 500;
+/** For the server's goodbye when a connection is dropped; one that only seems open says none. */
+const DISCONNECT_LIMIT_MS = 100;
 
-/** URL, ioredis options, or an ioredis instance (which is only duplicated, never used or closed). */
-export type RedisTarget = string | RedisOptions | Redis;
-
-/** Connections of BullMQ on Redis: one that fails fast for pushes, one that waits for workers. */
+/** Connections of BullMQ on Redis: one that fails fast for pushes, and patient ones per worker. */
 export class RedisBackend implements BullBackend {
   readonly description: string;
+  readonly watchIntervalMs = 2_000;
   private readonly producer: Redis;
-  private consumer: Redis | undefined;
+  private readonly workers = new Set<WorkerConnections>();
   /** Shared by all who ask meanwhile. */
   private connecting: Promise<void> | undefined;
   private lastError: Error | undefined;
+  /** When the producer was last connected, as `performance.now()`. */
+  private readyAt = 0;
 
   constructor(
     private readonly target: RedisTarget,
     private readonly prefix: string,
+    private readonly signals: Signals,
   ) {
     this.producer = this.open({
       lazyConnect: true, // A boot that fails must not leave a connection that nobody closes.
@@ -37,6 +44,9 @@ export class RedisBackend implements BullBackend {
       maxRetriesPerRequest: 0,
       commandTimeout: COMMAND_LIMIT_MS,
     });
+    hideEvictionPolicy(this.producer);
+    this.producer.on('ready', () => (this.readyAt = performance.now()));
+    this.producer.once('ready', () => void this.checkEviction());
     const { host, port, path, keyPrefix } = this.producer.options;
     if (keyPrefix !== undefined && keyPrefix !== '') {
       throw new InvalidOptionsError(
@@ -65,19 +75,44 @@ export class RedisBackend implements BullBackend {
     });
   }
 
-  createWorker(name: string, process: BullProcessor, settings: BullWorkerSettings): BullWorker {
+  createWorker(
+    name: string,
+    process: BullProcessor,
+    settings: BullWorkerSettings,
+  ): ConnectedWorker {
     // BullMQ waits as long as it takes on this connection, and duplicates it to block on.
-    this.consumer ??= this.open({ maxRetriesPerRequest: null });
-    return new Worker<DeliveryJobData, void>(name, process, {
+    const connections = new WorkerConnections(this.open({ maxRetriesPerRequest: null }));
+    this.workers.add(connections);
+    const worker = new Worker<DeliveryJobData, void>(name, process, {
       ...settings,
-      connection: this.consumer,
+      connection: connections.main,
       prefix: this.prefix,
     });
+    const drop = () => {
+      connections.drop();
+      this.workers.delete(connections);
+    };
+    return { worker, drop };
+  }
+
+  distrust(since: number): void {
+    // Another command's failure may have led to a new connection meanwhile.
+    if (this.producer.status !== 'ready' || this.readyAt > since) return;
+    this.producer.disconnect(true);
+    // The other side may be gone: without this it stays `ready` while it waits for a goodbye.
+    this.producer.stream.destroy();
   }
 
   async disconnect(): Promise<void> {
     this.producer.disconnect();
-    this.consumer?.disconnect();
+    for (const connections of this.workers) connections.drop();
+  }
+
+  private async checkEviction(): Promise<void> {
+    // A server that does not tell is none to warn about.
+    const policy = await evictionPolicy(this.producer).catch(() => undefined);
+    if (policy === undefined || policy === NO_EVICTION) return;
+    this.signals.publish('queue.evicts', { target: this.description, policy });
   }
 
   private async untilReady(): Promise<void> {
@@ -91,19 +126,13 @@ export class RedisBackend implements BullBackend {
   }
 
   private open(own: RedisOptions): Redis {
-    const settings = { ...own, retryStrategy: () => RETRY_MS };
+    const settings = {
+      ...own,
+      retryStrategy: () => RETRY_MS,
+      disconnectTimeout: DISCONNECT_LIMIT_MS,
+    };
     const redis = openRedis(this.target, settings);
     redis.on('error', (error: Error) => (this.lastError = error));
     return redis;
   }
-}
-
-function openRedis(target: RedisTarget, settings: RedisOptions): Redis {
-  if (typeof target === 'string') return new Redis(target, settings);
-  if (isRedis(target)) return target.duplicate(settings);
-  return new Redis({ ...target, ...settings });
-}
-
-function isRedis(target: RedisOptions | Redis): target is Redis {
-  return typeof (target as Redis).duplicate === 'function';
 }

@@ -1,12 +1,14 @@
 import type { DataSource } from 'typeorm';
 import { EventsSchemaOutdatedError } from '../../errors.js';
 import type { TableOptions } from '../tables.js';
+import { assertComplete } from './complete-schema.js';
 import { currentVersion, SCHEMA_VERSION, up } from './migrator.js';
 
 /**
  * At boot: applies what is pending (`migrate`), or only checks.
  *
- * @throws EventsSchemaOutdatedError if it may not migrate and the tables are missing or old
+ * @throws EventsSchemaOutdatedError if it may not migrate and the tables are missing or old; or if
+ *   they are of a version that was never released
  */
 export async function migrateAtBoot(
   dataSource: DataSource,
@@ -16,7 +18,8 @@ export async function migrateAtBoot(
   const runner = dataSource.createQueryRunner('master');
   try {
     const found = await currentVersion(runner, tables);
-    if (found >= SCHEMA_VERSION) return;
+    if (found === SCHEMA_VERSION) return await assertComplete(runner, tables);
+    if (found > SCHEMA_VERSION) return;
     if (migrate) return await up(runner, tables);
     throw new EventsSchemaOutdatedError(
       found,

@@ -1,6 +1,7 @@
 import type { DeliveryRef, FailedAttempt } from '../event-store.js';
 import type { Statement } from '../statement.js';
 import type { Tables } from '../tables.js';
+import { count } from './ledger.sql.js';
 
 function keys(namespace: string, refs: readonly DeliveryRef[]): unknown[] {
   return [
@@ -29,20 +30,34 @@ export function readStates(
   };
 }
 
-/** Completes deliveries that are queued in the expected epoch; returns the ordinals of those. */
+/**
+ * Completes deliveries that are queued in the expected epoch, and counts them in the ledger; returns
+ * the ordinals of those.
+ *
+ * @param nowait fails where another transaction has a row, rather than wait for it
+ */
 export function completeDeliveries(
   tables: Tables,
   namespace: string,
   refs: readonly DeliveryRef[],
+  nowait = false,
 ): Statement {
+  const asked = `unnest($2::bigint[], $3::text[], $4::integer[]) WITH ORDINALITY
+          AS done(position, handler, epoch, ordinal)`;
+  const queued = `d.namespace = $1 AND d.position = done.position AND d.handler = done.handler
+          AND d.epoch = done.epoch AND d.status = 'queued'`;
+  const locked = `SELECT done.* FROM ${asked} JOIN ${tables.deliveries} AS d ON ${queued}
+        FOR UPDATE OF d NOWAIT`;
   return {
-    text: `UPDATE ${tables.deliveries} AS d SET status = 'completed', attempts = d.attempts + 1,
-        last_attempt_at = clock_timestamp(), completed_at = clock_timestamp(), rescue_at = NULL
-      FROM unnest($2::bigint[], $3::text[], $4::integer[]) WITH ORDINALITY
-        AS done(position, handler, epoch, ordinal)
-      WHERE d.namespace = $1 AND d.position = done.position AND d.handler = done.handler
-        AND d.epoch = done.epoch AND d.status = 'queued'
-      RETURNING done.ordinal::text AS ordinal`,
+    text: `WITH ${nowait ? `done AS MATERIALIZED (${locked}), ` : ''}completed AS (
+        UPDATE ${tables.deliveries} AS d SET status = 'completed', attempts = d.attempts + 1,
+          last_attempt_at = clock_timestamp(), completed_at = clock_timestamp(), retry_at = NULL,
+          rescue_at = NULL
+        FROM ${nowait ? 'done' : asked}
+        WHERE ${queued}
+        RETURNING done.ordinal
+      ), counted AS (${count(tables, 'completed', 'completed')})
+      SELECT ordinal::text AS ordinal FROM completed`,
     values: keys(namespace, refs),
   };
 }
@@ -56,21 +71,37 @@ export function failDeliveries(
   namespace: string,
   attempts: readonly FailedAttempt[],
   rescueAfterMs: number,
+  of: 'queued' | 'completed' = 'queued',
 ): Statement {
+  const completed = of === 'completed';
+  const made = completed ? '= failed.attempt' : 'IN (failed.attempt - 1, failed.attempt)';
+  const uncounted = `uncounted AS (
+        INSERT INTO ${tables.ledger} (namespace, completed)
+        SELECT $1, -count(*) FROM recorded HAVING count(*) > 0
+      ), `;
   return {
-    text: `UPDATE ${tables.deliveries} AS d SET attempts = failed.attempt,
-        last_error = failed.error, last_attempt_at = clock_timestamp(),
-        status = CASE WHEN failed.dead THEN 'dead' ELSE 'queued' END,
-        dead_at = CASE WHEN failed.dead THEN clock_timestamp() END,
-        rescue_at = CASE WHEN failed.dead THEN NULL
-          ELSE clock_timestamp() + (failed.retry_in + $8::double precision) * interval '1 millisecond' END
-      FROM unnest($2::bigint[], $3::text[], $4::integer[], $5::text[], $6::boolean[],
-          $7::double precision[], $9::integer[]) WITH ORDINALITY
-        AS failed(position, handler, epoch, error, dead, retry_in, attempt, ordinal)
-      WHERE d.namespace = $1 AND d.position = failed.position AND d.handler = failed.handler
-        AND d.epoch = failed.epoch AND d.status = 'queued'
-        AND d.attempts IN (failed.attempt - 1, failed.attempt)
-      RETURNING failed.ordinal::text AS ordinal`,
+    text: `WITH recorded AS (
+        UPDATE ${tables.deliveries} AS d SET attempts = failed.attempt,
+          last_error = failed.error, last_attempt_at = clock_timestamp(), completed_at = NULL,
+          status = CASE WHEN failed.dead THEN 'dead' ELSE 'queued' END,
+          dead_at = CASE WHEN failed.dead THEN clock_timestamp() END,
+          retry_at = CASE WHEN NOT failed.dead
+            THEN clock_timestamp() + failed.retry_in * interval '1 millisecond' END,
+          rescue_at = CASE WHEN NOT failed.dead THEN clock_timestamp()
+            + (failed.retry_in + $8::double precision) * interval '1 millisecond' END
+        FROM unnest($2::bigint[], $3::text[], $4::integer[], $5::text[], $6::boolean[],
+            $7::double precision[], $9::integer[]) WITH ORDINALITY
+          AS failed(position, handler, epoch, error, dead, retry_in, attempt, ordinal)
+        WHERE d.namespace = $1 AND d.position = failed.position AND d.handler = failed.handler
+          AND d.epoch = failed.epoch AND d.status = '${of}' AND d.attempts ${made}
+        RETURNING failed.ordinal, d.position, d.handler, d.attempts, d.epoch, d.last_error,
+          d.last_attempt_at
+      ), ${completed ? uncounted : ''}history AS (
+        INSERT INTO ${tables.attempts} (namespace, position, handler, attempt, epoch, error, failed_at)
+        SELECT $1, position, handler, attempts, epoch, last_error, last_attempt_at FROM recorded
+        ON CONFLICT DO NOTHING
+      )
+      SELECT ordinal::text AS ordinal FROM recorded`,
     values: [
       ...keys(namespace, attempts),
       attempts.map(({ error }) => error),

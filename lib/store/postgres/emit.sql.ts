@@ -1,4 +1,6 @@
 import type { OutboxRecord } from '../event-store.js';
+import type { KeyClaim } from '../append-records.js';
+import { PLAIN_COLUMNS } from '../outbox-columns.js';
 import type { Statement } from '../statement.js';
 import type { Tables } from '../tables.js';
 
@@ -8,21 +10,7 @@ const MAX_PARAMETERS = 65_535;
 type Column = readonly [name: string, value: (record: OutboxRecord) => unknown, sql?: string];
 
 const COLUMNS: readonly Column[] = [
-  ['event_id', (record) => record.eventId],
-  ['name', (record) => record.name],
-  ['version', (record) => record.version],
-  ['category', (record) => record.category],
-  ['data', (record) => record.data],
-  ['metadata', (record) => record.metadata],
-  ['headers', (record) => record.headers],
-  ['key', (record) => record.key],
-  ['entity_type', (record) => record.entityType],
-  ['entity_id', (record) => record.entityId],
-  ['entity_version', (record) => record.entityVersion],
-  ['actor_type', (record) => record.actorType],
-  ['actor_id', (record) => record.actorId],
-  ['causation_id', (record) => record.causationId],
-  ['correlation_id', (record) => record.correlationId],
+  ...PLAIN_COLUMNS,
   ['occurred_at', (record) => record.occurredAt, 'coalesce(?::timestamptz, clock_timestamp())'],
   [
     'scheduled_at',
@@ -62,17 +50,15 @@ export function insertIntoOutbox(
 export function claimKeys(
   tables: Tables,
   namespace: string,
-  claims: readonly { key: string; eventId: string }[],
+  claims: readonly KeyClaim[],
 ): Statement {
-  // Sorted: two transactions that claim the same keys must not deadlock.
-  const sorted = claims.toSorted((a, b) => (a.key < b.key ? -1 : 1));
   return {
     text: `INSERT INTO ${tables.idempotency} (namespace, key, event_id, created_at)
       SELECT $1, key, event_id, clock_timestamp()
       FROM unnest($2::text[], $3::uuid[]) AS claim(key, event_id)
       ON CONFLICT (namespace, key) DO NOTHING
       RETURNING key`,
-    values: [namespace, sorted.map(({ key }) => key), sorted.map(({ eventId }) => eventId)],
+    values: [namespace, claims.map(({ key }) => key), claims.map(({ eventId }) => eventId)],
   };
 }
 

@@ -1,11 +1,19 @@
-import type { EventCategory } from '../../event/event-definition.js';
-import type { LoggedEvent } from '../event-store.js';
 import type { Statement } from '../statement.js';
 import type { Tables } from '../tables.js';
 
 /** ISO 8601 in UTC, whatever the session's time zone or the driver's parsers are. */
 export function isoUtc(column: string): string {
   return `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+}
+
+/** The same to the microsecond, as it is stored: a page must begin exactly where one ended. */
+export function exactUtc(column: string): string {
+  return `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
+}
+
+/** Milliseconds since 1970. */
+export function epochMs(column: string): string {
+  return `(extract(epoch FROM ${column}) * 1000)::bigint`;
 }
 
 /**
@@ -18,46 +26,6 @@ export function eventColumns(table: string): string {
     ${table}.entity_type, ${table}.entity_id, ${table}.entity_version::text AS entity_version,
     ${table}.actor_type, ${table}.actor_id, ${table}.causation_id, ${table}.correlation_id,
     ${isoUtc(`${table}.occurred_at`)} AS occurred_at`;
-}
-
-export interface EventRow {
-  readonly position: string | null;
-  readonly event_id: string;
-  readonly name: string;
-  readonly version: string;
-  readonly category: EventCategory;
-  readonly data: string;
-  readonly metadata: string | null;
-  readonly key: string | null;
-  readonly entity_type: string | null;
-  readonly entity_id: string | null;
-  readonly entity_version: string | null;
-  readonly actor_type: string | null;
-  readonly actor_id: string | null;
-  readonly causation_id: string | null;
-  readonly correlation_id: string | null;
-  readonly occurred_at: string;
-}
-
-export function toLoggedEvent(row: EventRow): LoggedEvent {
-  return {
-    position: Number(row.position),
-    eventId: row.event_id,
-    name: row.name,
-    version: Number(row.version),
-    category: row.category,
-    data: JSON.parse(row.data) as unknown,
-    metadata: row.metadata === null ? null : (JSON.parse(row.metadata) as Record<string, unknown>),
-    key: row.key,
-    entityType: row.entity_type,
-    entityId: row.entity_id,
-    entityVersion: row.entity_version === null ? null : Number(row.entity_version),
-    actorType: row.actor_type,
-    actorId: row.actor_id,
-    causationId: row.causation_id,
-    correlationId: row.correlation_id,
-    occurredAt: row.occurred_at,
-  };
 }
 
 export function readEvents(
@@ -76,8 +44,10 @@ const DELIVERIES = (tables: Tables) => `(
   SELECT coalesce(json_agg(json_build_object(
     'handler', d.handler, 'status', d.status, 'attempts', d.attempts, 'maxAttempts', d.max_attempts,
     'lastError', d.last_error, 'queuedAt', ${isoUtc('d.queued_at')},
-    'lastAttemptAt', ${isoUtc('d.last_attempt_at')}, 'completedAt', ${isoUtc('d.completed_at')},
-    'deadAt', ${isoUtc('d.dead_at')}) ORDER BY d.handler), '[]')::text
+    'lastAttemptAt', ${isoUtc('d.last_attempt_at')}, 'retryAt', ${isoUtc('d.retry_at')},
+    'completedAt', ${isoUtc('d.completed_at')}, 'deadAt', ${isoUtc('d.dead_at')},
+    'discardedAt', ${isoUtc('d.discarded_at')}, 'discardReason', d.discard_reason)
+    ORDER BY d.handler), '[]')::text
   FROM ${tables.deliveries} AS d
   WHERE d.namespace = log.namespace AND d.position = log.position)`;
 

@@ -3,10 +3,12 @@ import type { DataSource } from 'typeorm';
 
 /** TypeORM's PostgreSQL driver, as far as it is used here. */
 interface PooledDriver {
-  readonly master?: EventEmitter;
+  readonly master?: EventEmitter & { readonly options?: { readonly max?: number } };
   readonly slaves?: readonly EventEmitter[];
-  obtainMasterConnection(): Promise<unknown>;
 }
+
+/** What node-postgres does without a limit. */
+const DEFAULT_POOL_SIZE = 10;
 
 /**
  * Keeps the process alive when the server goes away in the moment it has accepted a connection.
@@ -23,28 +25,13 @@ export function guardPools(dataSource: DataSource): void {
   }
 }
 
-/**
- * Remembers, from now on, why connections of this DataSource could not be had. TypeORM passes such
- * errors on as they are: out of a handler, nothing else tells them from an error of the handler's
- * own sockets.
- */
-export function rememberConnectErrors(dataSource: DataSource): WeakSet<object> {
-  const errors = new WeakSet();
-  const driver = driverOf(dataSource);
-  const obtain = driver.obtainMasterConnection.bind(driver);
-  driver.obtainMasterConnection = async () => {
-    try {
-      return await obtain();
-    } catch (error) {
-      if (error instanceof Error) errors.add(error);
-      throw error;
-    }
-  };
-  return errors;
+/** Connections that the DataSource may have open at once. */
+export function poolSize(dataSource: DataSource): number {
+  return driverOf(dataSource).master?.options?.max ?? DEFAULT_POOL_SIZE;
 }
 
 function driverOf(dataSource: DataSource): PooledDriver {
-  return dataSource.driver;
+  return dataSource.driver as PooledDriver;
 }
 
 function listen(connection: EventEmitter): void {

@@ -1,6 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import type { DataSource, QueryRunner } from 'typeorm';
-import { execute, executeUpdate, StoreConnection } from '../connection.js';
+import { appendRecords, type KeyClaim } from '../append-records.js';
+import { rememberConnectErrors } from '../connect-errors.js';
+import { execute, limited, StoreConnection } from '../connection.js';
+import { toLoggedEvent, type EventRow } from '../event-row.js';
 import type {
   AppendedEvent,
   DeliveryRecord,
@@ -8,31 +11,40 @@ import type {
   DeliveryState,
   DeliveryStatus,
   EventRecord,
-  EventStore,
   FailedAttempt,
+  HandlerRecord,
   LoggedEvent,
   OutboxRecord,
+  QueuedPage,
   RegisteredHandler,
   RelayedBatch,
   RelayLimits,
-  RescuedDelivery,
+  RescuedBatch,
 } from '../event-store.js';
+import { subscribers, type StoredHandler } from '../handler-row.js';
+import { lockOrder } from '../lock-order.js';
+import { parseCursor, toQueuedPage, type QueuedRow, type RescuedRow } from '../queued-page.js';
+import { toRescuedBatch } from '../rescued-batch.js';
 import type { Statement } from '../statement.js';
+import type { ConnectionLoss, Store } from '../store.js';
 import type { Tables } from '../tables.js';
 import * as deliveries from './deliveries.sql.js';
 import * as emit from './emit.sql.js';
 import * as events from './events.sql.js';
 import * as handlers from './handlers.sql.js';
-import { rememberConnectErrors } from './pool-guard.js';
-import { isInfrastructureError } from './postgres.errors.js';
+import { poolSize } from './pool-guard.js';
+import { connectionLoss, isContention, isInfrastructureError } from './postgres.errors.js';
+import type { PostgresLedger } from './postgres.ledger.js';
+import * as refill from './refill.sql.js';
 import * as relay from './relay.sql.js';
 
 type Ordinal = { readonly ordinal: string };
-type EventWithDeliveries = events.EventRow & { readonly deliveries: string };
+type EventWithDeliveries = EventRow & { readonly deliveries: string };
 
-/** {@link EventStore} on PostgreSQL 13 or newer. */
-export class PostgresEventStore implements EventStore {
+/** {@link Store} on PostgreSQL 13 or newer. */
+export class PostgresEventStore implements Store {
   readonly description: string;
+  readonly poolSize: number;
   /** Errors that are about the database for certain, whoever let them through. */
   private readonly ownErrors: WeakSet<object>;
   private readonly connection: StoreConnection;
@@ -42,15 +54,25 @@ export class PostgresEventStore implements EventStore {
     dataSource: DataSource,
     private readonly tables: Tables,
     private readonly namespace: string,
+    private readonly ledger: PostgresLedger,
   ) {
     this.connection = new StoreConnection(dataSource);
     this.ownErrors = rememberConnectErrors(dataSource);
+    this.poolSize = poolSize(dataSource);
     this.description = `PostgreSQL database "${dataSource.driver.database ?? ''}"`;
   }
 
   isInfrastructureError(error: unknown, from: 'store' | 'handler' = 'store'): boolean {
     const own = error instanceof Error && this.ownErrors.has(error);
     return isInfrastructureError(error, own ? 'store' : from);
+  }
+
+  isContention(error: unknown): boolean {
+    return isContention(error);
+  }
+
+  connectionLoss(error: unknown): ConnectionLoss | undefined {
+    return connectionLoss(error);
   }
 
   async prepare(): Promise<string> {
@@ -81,36 +103,23 @@ export class PostgresEventStore implements EventStore {
     }
   }
 
-  private async insert(
-    records: readonly OutboxRecord[],
-    runner: QueryRunner,
-  ): Promise<AppendedEvent[]> {
-    const owners = await this.claimKeys(records, runner);
-    const duplicate = (record: OutboxRecord) =>
-      record.idempotencyKey !== null && owners.get(record.idempotencyKey) !== record.eventId;
-    const fresh = records.filter((record) => !duplicate(record));
-    for (let start = 0; start < fresh.length; start += emit.MAX_ROWS) {
-      const rows = fresh.slice(start, start + emit.MAX_ROWS);
-      await execute(runner, emit.insertIntoOutbox(this.tables, this.namespace, rows));
-    }
-    return records.map((record) => ({
-      eventId: owners.get(record.idempotencyKey ?? '') ?? record.eventId,
-      duplicate: duplicate(record),
-    }));
+  private insert(records: readonly OutboxRecord[], runner: QueryRunner): Promise<AppendedEvent[]> {
+    return appendRecords(records, {
+      claim: (claims) => this.claimKeys(claims, runner),
+      insert: async (fresh) => {
+        for (let start = 0; start < fresh.length; start += emit.MAX_ROWS) {
+          const rows = fresh.slice(start, start + emit.MAX_ROWS);
+          await execute(runner, emit.insertIntoOutbox(this.tables, this.namespace, rows));
+        }
+      },
+    });
   }
 
-  /** Key → id of the event that owns it, for all keys among the records. */
   private async claimKeys(
-    records: readonly OutboxRecord[],
+    claims: readonly KeyClaim[],
     runner: QueryRunner,
   ): Promise<Map<string, string>> {
-    const owners = new Map<string, string>();
-    for (const { idempotencyKey: key, eventId } of records) {
-      // The first record of a call with a key owns it.
-      if (key !== null && !owners.has(key)) owners.set(key, eventId);
-    }
-    if (owners.size === 0) return owners;
-    const claims = [...owners].map(([key, eventId]) => ({ key, eventId }));
+    const owners = new Map(claims.map(({ key, eventId }) => [key, eventId]));
     const claimed = await execute<{ key: string }>(
       runner,
       emit.claimKeys(this.tables, this.namespace, claims),
@@ -137,49 +146,97 @@ export class PostgresEventStore implements EventStore {
     );
   }
 
-  async hasDue(): Promise<boolean> {
-    const [row] = await this.query<{ due: boolean }>(relay.hasDue(this.tables, this.namespace));
+  async isTransactionOpen(runner: QueryRunner): Promise<boolean> {
+    // 'I' is a session without a transaction block. Older versions of pg don't tell.
+    const client = (await runner.connect()) as { getTransactionStatus?: () => string | null };
+    return client.getTransactionStatus?.() !== 'I';
+  }
+
+  async hasDue(limitMs?: number): Promise<boolean> {
+    const statement = relay.hasDue(this.tables, this.namespace);
+    const [row] = await this.connection.query<{ due: boolean }>(statement, limitMs);
     return row?.due === true;
   }
 
-  relay(limits: RelayLimits): Promise<RelayedBatch | 'busy'> {
+  async relay(limits: RelayLimits): Promise<RelayedBatch | 'busy'> {
+    const batch = await this.relayBatch(limits);
+    if (batch !== 'busy' && batch.events.length > 0) this.ledger.added();
+    return batch;
+  }
+
+  private relayBatch(limits: RelayLimits): Promise<RelayedBatch | 'busy'> {
     return this.connection.transaction(async (runner) => {
-      const [locked] = await execute<{ last_position: string; handlers: string }>(
+      const [locked] = await execute<{ last_position: string }>(
         runner,
         relay.lockRelay(this.tables, this.namespace),
       );
       if (locked === undefined) {
-        // Another relay has it; or somebody emptied the table under us.
-        await execute(runner, relay.ensureRelayRow(this.tables, this.namespace, this.identity));
+        await this.ensureRelayRow(runner);
         return 'busy';
       }
-      const subscribers = handlers.parseHandlers(locked.handlers);
-      const rows = await execute<events.EventRow>(
+      // Read under the lock: a handler that was retired before it gets nothing any more.
+      const subscribed = await this.handlers(runner);
+      const rows = await execute<EventRow>(
         runner,
-        relay.moveBatch(this.tables, this.namespace, locked.last_position, subscribers, limits),
+        relay.moveBatch(this.tables, this.namespace, locked.last_position, subscribed, limits),
       );
       return {
-        events: rows.map(events.toLoggedEvent),
-        handlers: subscribers,
+        events: rows.map(toLoggedEvent),
+        handlers: subscribed,
         full: rows.length >= limits.batchSize,
       };
     });
   }
 
-  async rescue(limits: RelayLimits): Promise<RescuedDelivery[]> {
-    const rows = await this.query<events.EventRow & { handler: string; epoch: string }>(
+  /** Another relay has the row; or somebody emptied the table under us. */
+  private async ensureRelayRow(runner: QueryRunner): Promise<void> {
+    // Looked at first: an INSERT would wait for the end of the other relay's transaction.
+    const rows = await execute(runner, relay.readIdentity(this.tables, this.namespace));
+    if (rows.length > 0) return;
+    await execute(runner, relay.ensureRelayRow(this.tables, this.namespace, this.identity));
+  }
+
+  async rescue(limits: RelayLimits): Promise<RescuedBatch> {
+    const rows = await this.query<RescuedRow>(
       relay.takeOverdue(this.tables, this.namespace, limits),
     );
-    return rows.map((row) => ({
-      position: Number(row.position),
-      handler: row.handler,
-      epoch: Number(row.epoch),
-      event: events.toLoggedEvent(row),
+    const taken = rows.map(({ position, handler, epoch }) => ({
+      position: Number(position),
+      handler,
+      epoch: Number(epoch),
     }));
+    const found = rows.flatMap((row) => (row.event_id === null ? [] : [toLoggedEvent(row)]));
+    return toRescuedBatch(taken, found, limits.batchSize);
   }
 
   async unrescue(refs: readonly DeliveryRef[], rescueAfterMs: number): Promise<void> {
     await this.query(deliveries.setRescueTime(this.tables, this.namespace, refs, rescueAfterMs));
+  }
+
+  async queueGeneration(): Promise<string | undefined> {
+    const [row] = await this.query<{ queue_generation: string | null }>(
+      refill.readGeneration(this.tables, this.namespace),
+    );
+    return row?.queue_generation ?? undefined;
+  }
+
+  async changeQueueGeneration(
+    from: string | undefined,
+    to: string,
+    wiped: boolean,
+  ): Promise<boolean> {
+    const rows = await this.query(
+      refill.changeGeneration(this.tables, this.namespace, from, to, wiped),
+    );
+    return rows.length === 1;
+  }
+
+  async queuedDeliveries(limit: number, from?: string): Promise<QueuedPage> {
+    const cursor = parseCursor(from);
+    const rows = await this.query<QueuedRow>(
+      refill.queuedDeliveries(this.tables, this.namespace, limit, cursor),
+    );
+    return toQueuedPage(rows, limit, cursor);
   }
 
   async deliveryStates(refs: readonly DeliveryRef[]): Promise<(DeliveryState | undefined)[]> {
@@ -206,37 +263,48 @@ export class PostgresEventStore implements EventStore {
     return states;
   }
 
-  complete(refs: readonly DeliveryRef[], runner?: QueryRunner): Promise<boolean[]> {
-    const statement = deliveries.completeDeliveries(this.tables, this.namespace, refs);
-    return this.mark(refs, statement, runner);
+  async complete(refs: readonly DeliveryRef[], runner?: QueryRunner): Promise<boolean[]> {
+    const build = (sorted: readonly DeliveryRef[]) =>
+      deliveries.completeDeliveries(this.tables, this.namespace, sorted, runner !== undefined);
+    const completed = await this.mark(refs, build, runner);
+    this.ledger.added();
+    return completed;
   }
 
   fail(attempts: readonly FailedAttempt[], rescueAfterMs: number): Promise<boolean[]> {
+    const build = (sorted: readonly FailedAttempt[]) =>
+      deliveries.failDeliveries(this.tables, this.namespace, sorted, rescueAfterMs);
+    return this.mark(attempts, build);
+  }
+
+  async uncomplete(attempt: FailedAttempt, rescueAfterMs: number): Promise<boolean> {
     const statement = deliveries.failDeliveries(
       this.tables,
       this.namespace,
-      attempts,
+      [attempt],
       rescueAfterMs,
+      'completed',
     );
-    return this.mark(attempts, statement);
+    return (await this.query(statement)).length === 1;
   }
 
-  private async mark(
-    refs: readonly DeliveryRef[],
-    statement: Statement,
+  private async mark<Ref extends DeliveryRef>(
+    refs: readonly Ref[],
+    build: (sorted: readonly Ref[]) => Statement,
     runner?: QueryRunner,
   ): Promise<boolean[]> {
-    const rows =
-      runner === undefined
-        ? await this.connection.update<Ordinal>(statement)
-        : await executeUpdate<Ordinal>(runner, statement);
-    const marked = new Set(rows.map(({ ordinal }) => Number(ordinal)));
-    return refs.map((_ref, index) => marked.has(index + 1));
+    const order = lockOrder(refs);
+    const statement = build(order.map((index) => refs[index] as Ref));
+    const rows = await (runner === undefined
+      ? this.query<Ordinal>(statement)
+      : limited(runner, () => execute<Ordinal>(runner, statement)));
+    const marked = new Set(rows.map(({ ordinal }) => order[Number(ordinal) - 1]));
+    return refs.map((_ref, index) => marked.has(index));
   }
 
   async readEvents(positions: readonly number[]): Promise<LoggedEvent[]> {
     const statement = events.readEvents(this.tables, this.namespace, positions);
-    return (await this.query<events.EventRow>(statement)).map(events.toLoggedEvent);
+    return (await this.query<EventRow>(statement)).map(toLoggedEvent);
   }
 
   async eventsOfEntity(type: string, id: string, limit: number): Promise<EventRecord[]> {
@@ -254,13 +322,8 @@ export class PostgresEventStore implements EventStore {
   }
 
   async registerHandlers(list: readonly RegisteredHandler[]): Promise<void> {
-    await this.connection.transaction(async (runner) => {
-      if (list.length === 0) return;
-      await execute(runner, handlers.upsertHandlers(this.tables, this.namespace, list));
-      const aliases = list.flatMap((handler) => handler.aliases);
-      if (aliases.length === 0) return;
-      await execute(runner, handlers.retireHandlers(this.tables, this.namespace, aliases));
-    });
+    if (list.length === 0) return;
+    await this.query(handlers.upsertHandlers(this.tables, this.namespace, list));
   }
 
   async renewHandlers(list: readonly RegisteredHandler[]): Promise<void> {
@@ -269,20 +332,48 @@ export class PostgresEventStore implements EventStore {
 
   async handlers(runner?: QueryRunner): Promise<RegisteredHandler[]> {
     const statement = handlers.readHandlers(this.tables, this.namespace);
-    const [row] = await (runner === undefined
-      ? this.query<{ handlers: string }>(statement)
-      : execute<{ handlers: string }>(runner, statement));
-    return handlers.parseHandlers(row?.handlers ?? '[]');
+    const [row] = await this.query<{ handlers: string }>(statement, runner);
+    return parseSubscribers(row?.handlers ?? '[]');
   }
 
-  private query<Row>(statement: Statement): Promise<Row[]> {
-    return this.connection.query<Row>(statement);
+  async handlerRecords(): Promise<HandlerRecord[]> {
+    const statement = handlers.readHandlerRecords(this.tables, this.namespace);
+    const [row] = await this.query<{ handlers: string }>(statement);
+    return handlers.parseHandlerRecords(row?.handlers ?? '[]');
   }
+
+  retireHandler(id: string): Promise<boolean> {
+    return this.connection.transaction(async (runner) => {
+      await execute(runner, handlers.lockRelayForRetirement(this.tables, this.namespace));
+      const retired = await execute(
+        runner,
+        handlers.retireHandlers(this.tables, this.namespace, [id]),
+      );
+      return retired.length === 1;
+    });
+  }
+
+  async waiting(ids: readonly string[]): Promise<Map<string, number>> {
+    const rows = await this.query<{ handler: string; waiting: string }>(
+      handlers.countWaiting(this.tables, this.namespace, ids),
+    );
+    return new Map(rows.map(({ handler, waiting }) => [handler, Number(waiting)]));
+  }
+
+  private query<Row>(statement: Statement, runner?: QueryRunner): Promise<Row[]> {
+    return runner === undefined
+      ? this.connection.query<Row>(statement)
+      : execute<Row>(runner, statement);
+  }
+}
+
+function parseSubscribers(json: string): RegisteredHandler[] {
+  return subscribers(JSON.parse(json) as StoredHandler[]);
 }
 
 function toEventRecord(row: EventWithDeliveries): EventRecord {
   return {
-    ...events.toLoggedEvent(row),
+    ...toLoggedEvent(row),
     position: row.position === null ? null : Number(row.position),
     deliveries: JSON.parse(row.deliveries) as DeliveryRecord[],
   };

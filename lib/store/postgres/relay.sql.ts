@@ -1,8 +1,9 @@
 import type { RegisteredHandler } from '../event-store.js';
+import { handlersPerName } from '../fan-out.js';
 import type { Statement } from '../statement.js';
 import type { Tables } from '../tables.js';
 import { eventColumns } from './events.sql.js';
-import { selectHandlersAsJson } from './handlers.sql.js';
+import { countOwed } from './ledger.sql.js';
 
 /** A relay transaction that hangs must not hold the namespace's lock for long. */
 const STATEMENT_TIMEOUT = '30s';
@@ -41,12 +42,11 @@ export function readIdentity(tables: Tables, namespace: string): Statement {
 
 /**
  * The lock that makes positions gap-free and visible in order: one relay at a time per namespace,
- * until commit. No row: another relay has it. Also reads the handlers and limits the transaction.
+ * until commit. No row: another relay has it. Also limits the transaction.
  */
 export function lockRelay(tables: Tables, namespace: string): Statement {
   return {
     text: `SELECT last_position::text AS last_position,
-        ${selectHandlersAsJson(tables)} AS handlers,
         set_config('statement_timeout', $2, true) AS statement_timeout,
         set_config('idle_in_transaction_session_timeout', $3, true) AS idle_timeout
       FROM ${tables.relay} AS relay WHERE namespace = $1 FOR UPDATE SKIP LOCKED`,
@@ -69,6 +69,7 @@ export function moveBatch(
   const subscriptions = handlers.flatMap((handler) =>
     [...new Set(handler.events)].map((event) => ({ event, handler })),
   );
+  const perName = handlersPerName(handlers);
   return {
     text: `WITH due AS (
         (SELECT seq FROM ${tables.outbox}
@@ -94,6 +95,7 @@ export function moveBatch(
           clock_timestamp(), clock_timestamp() + $4::double precision * interval '1 millisecond'
         FROM numbered JOIN unnest($5::text[], $6::text[], $7::integer[])
           AS subscription(event, handler, max_attempts) ON subscription.event = numbered.name
+      ), counted AS (${countOwed(tables, 'numbered', '$8', '$9')}
       ), advanced AS (
         UPDATE ${tables.relay} SET last_position = $3::bigint + (SELECT count(*) FROM numbered)
         WHERE namespace = $1 AND EXISTS (SELECT FROM numbered)
@@ -108,6 +110,8 @@ export function moveBatch(
       subscriptions.map(({ event }) => event),
       subscriptions.map(({ handler }) => handler.id),
       subscriptions.map(({ handler }) => handler.maxAttempts),
+      [...perName.keys()],
+      [...perName.values()],
     ],
   };
 }
@@ -115,7 +119,8 @@ export function moveBatch(
 /**
  * Queued deliveries that should be done by now, postponed in the same statement: by as long as
  * they have waited already, so that a long healthy backlog is looked at ever more seldom (at most
- * an hour). Rows that another rescue has in its hands are skipped.
+ * an hour). Rows that another rescue has in its hands are skipped. Those that the log has lost come
+ * without an event.
  */
 export function takeOverdue(
   tables: Tables,
@@ -137,7 +142,8 @@ export function takeOverdue(
       )
       SELECT taken.position::text AS position, taken.handler, taken.epoch::text AS epoch,
         ${eventColumns('log')}
-      FROM taken JOIN ${tables.log} AS log ON log.namespace = $1 AND log.position = taken.position`,
+      FROM taken
+        LEFT JOIN ${tables.log} AS log ON log.namespace = $1 AND log.position = taken.position`,
     values: [namespace, limits.batchSize, limits.rescueAfterMs],
   };
 }

@@ -25,6 +25,7 @@ export function createTables(tables: Tables): string[] {
     // Small and hot: vacuum it early, rows only come and go.
     `CREATE TABLE ${tables.outbox} (
       seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,${eventColumns},
+      created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
       scheduled_at timestamptz
     ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000)`,
     `CREATE INDEX ${index('outbox_due')} ON ${tables.outbox} (namespace, seq) WHERE scheduled_at IS NULL`,
@@ -48,12 +49,17 @@ export function createTables(tables: Tables): string[] {
       last_error text,
       last_attempt_at timestamptz,
       queued_at timestamptz NOT NULL,
+      retry_at timestamptz,
       rescue_at timestamptz,
       completed_at timestamptz,
       dead_at timestamptz,
+      discarded_at timestamptz,
+      discard_reason text,
       PRIMARY KEY (namespace, position, handler)
     ) WITH (fillfactor = 80)`,
     `CREATE INDEX ${index('deliveries_queued')} ON ${tables.deliveries} (namespace, rescue_at) WHERE status = 'queued'`,
+    // For the age of the oldest and in the order of age: `rescue_at` moves. 2 µs per delivery made.
+    `CREATE INDEX ${index('deliveries_waiting')} ON ${tables.deliveries} (namespace, queued_at) WHERE status = 'queued'`,
     `CREATE INDEX ${index('deliveries_dead')} ON ${tables.deliveries} (namespace, dead_at) WHERE status = 'dead'`,
     `CREATE TABLE ${tables.handlers} (
       namespace text NOT NULL,
@@ -70,7 +76,9 @@ export function createTables(tables: Tables): string[] {
       namespace text PRIMARY KEY,
       identity text NOT NULL,
       last_position bigint NOT NULL,
-      queue_generation text
+      queue_generation text,
+      queue_wipes integer NOT NULL DEFAULT 0,
+      queue_wiped_at timestamptz
     )`,
     `CREATE TABLE ${tables.idempotency} (
       namespace text NOT NULL,
@@ -79,12 +87,45 @@ export function createTables(tables: Tables): string[] {
       created_at timestamptz NOT NULL,
       PRIMARY KEY (namespace, key)
     )`,
+    // Failed attempts; the number goes on over redrives.
+    `CREATE TABLE ${tables.attempts} (
+      namespace text NOT NULL,
+      position bigint NOT NULL,
+      handler text NOT NULL,
+      attempt integer NOT NULL,
+      epoch integer NOT NULL,
+      error text NOT NULL,
+      failed_at timestamptz NOT NULL,
+      PRIMARY KEY (namespace, position, handler, attempt)
+    )`,
+    // Increments, added up now and then: one row that all writers update would be a queue for them.
+    `CREATE TABLE ${tables.ledger} (
+      id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+      namespace text NOT NULL,
+      delivered bigint NOT NULL DEFAULT 0,
+      unhandled bigint NOT NULL DEFAULT 0,
+      completed bigint NOT NULL DEFAULT 0,
+      discarded bigint NOT NULL DEFAULT 0
+    ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000)`,
+    `CREATE TABLE ${tables.operations} (
+      id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+      namespace text NOT NULL,
+      kind text NOT NULL,
+      target jsonb NOT NULL,
+      reason text,
+      actor text,
+      affected bigint NOT NULL,
+      started_at timestamptz NOT NULL,
+      ended_at timestamptz
+    )`,
+    `CREATE INDEX ${index('operations_latest')} ON ${tables.operations} (namespace, id)`,
   ];
 }
 
 export function dropTables(tables: Tables): string[] {
-  const { idempotency, relay, handlers, deliveries, log, outbox } = tables;
-  return [idempotency, relay, handlers, deliveries, log, outbox].map(
+  const { operations, ledger, attempts, idempotency, relay, handlers, deliveries, log, outbox } =
+    tables;
+  return [operations, ledger, attempts, idempotency, relay, handlers, deliveries, log, outbox].map(
     (table) => `DROP TABLE IF EXISTS ${table}`,
   );
 }

@@ -11,13 +11,12 @@ import type { Storage } from './storage/storage.js';
 
 @Module({})
 export class AppModule {
-  static forRoot(storage: Storage): DynamicModule {
+  static forRoot(storage: Pick<Storage, 'database' | 'events'>): DynamicModule {
     return {
       module: AppModule,
       imports: [
         TypeOrmModule.forRoot({
-          type: 'postgres',
-          url: storage.databaseUrl,
+          ...storage.database,
           autoLoadEntities: true,
           // Fine for a sample, as is `migrate` below; in production both are done by migrations.
           synchronize: true,

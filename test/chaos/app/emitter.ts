@@ -1,9 +1,11 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { EventBus } from 'nestjs-durable-events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DataSource, type EntityManager } from 'typeorm';
+import type { Dialect } from '../databases/dialect.js';
 import { Prng } from '../prng.js';
+import { DIALECT } from './dialect-of.js';
 import { Failpoints } from './failpoints.js';
 import { makeData, OrderPlaced, type OrderData } from './orders.js';
 
@@ -24,11 +26,13 @@ export class Emitter {
   private placed = 0;
   private emitting: AbortController | undefined;
   private loops: Promise<void>[] = [];
+  private closing = false;
 
   constructor(
     @InjectDataSource() private readonly dataSource: DataSource,
     private readonly events: EventBus,
     private readonly failpoints: Failpoints,
+    @Inject(DIALECT) private readonly dialect: Dialect,
   ) {}
 
   /** @param seed also a part of the orders' ids: different in every incarnation of a child */
@@ -37,7 +41,7 @@ export class Emitter {
   }
 
   start(perSecond: number): void {
-    if (this.emitting !== undefined) return;
+    if (this.emitting !== undefined || this.closing) return;
     const { signal } = (this.emitting = new AbortController());
     const everyMs = (1_000 * CONCURRENCY) / perSecond;
     this.loops = Array.from({ length: CONCURRENCY }, async () => {
@@ -57,6 +61,17 @@ export class Emitter {
     };
     await Promise.all(Array.from({ length: CONCURRENCY }, loop));
     return count;
+  }
+
+  /** Places an order whose id the caller has chosen, for the fate of its deliveries. */
+  async placeKnown(id: string): Promise<void> {
+    await this.place(id, 'plain', this.prng.fork(id));
+  }
+
+  /** The process is to end: no more orders, and no more retries of those under way. */
+  close(): void {
+    this.closing = true;
+    this.emitting?.abort();
   }
 
   async stop(): Promise<number> {
@@ -121,7 +136,7 @@ export class Emitter {
   /** Repeats until it is told that it succeeded, as a caller does that must not lose the order. */
   private async retrying(id: string, prng: Prng): Promise<void> {
     const data = makeData(prng, id, 0);
-    for (let attempt = 0; attempt < RETRIES; attempt++) {
+    for (let attempt = 0; attempt < RETRIES && !this.closing; attempt++) {
       try {
         await this.commit((manager) => this.write(manager, id, 'keyed', [data], { keyed: true }));
         return;
@@ -145,11 +160,12 @@ export class Emitter {
     list: readonly OrderData[],
     options: { delay?: number; keyed?: boolean } = {},
   ): Promise<void> {
-    await manager.query(
-      `INSERT INTO orders (id, shape, events, checksums) VALUES ($1, $2, $3, $4)
-        ON CONFLICT (id) DO NOTHING`,
-      [id, shape, list.length, list.map(({ checksum }) => checksum)],
-    );
+    await manager.query(this.dialect.insertOrder, [
+      id,
+      shape,
+      list.length,
+      JSON.stringify(list.map(({ checksum }) => checksum)),
+    ]);
     const { delay: delayMs, keyed } = options;
     await this.events.emitMany(
       list.map((data): [typeof OrderPlaced, OrderData, object] => [

@@ -1,6 +1,7 @@
 import { subscribe } from 'node:diagnostics_channel';
 import { writeSync } from 'node:fs';
 import type { Logger } from 'typeorm';
+import { HANDLERS } from './orders.js';
 import { HITS_FD, type Failpoint, type FailpointAction } from './protocol.js';
 
 const SIGNALS: Record<string, Failpoint> = {
@@ -11,17 +12,26 @@ const SIGNALS: Record<string, Failpoint> = {
   'delivery.completed': 'deliver.after-completion',
 };
 
+interface Started {
+  readonly handler: string;
+  readonly position: number;
+  readonly attempt: number;
+  readonly maxAttempts: number;
+}
+
 /**
  * Stops this process exactly where it was told to. The library needs no code for that: its signals
  * are published synchronously, so a listener stands at the very place.
  */
 export class Failpoints {
+  private late: string | undefined;
   private armed: { failpoint: Failpoint; action: FailpointAction } | undefined;
 
   constructor() {
     for (const [signal, failpoint] of Object.entries(SIGNALS)) {
       subscribe(`nestjs-durable-events:${signal}`, () => this.reach(failpoint));
     }
+    subscribe('nestjs-durable-events:delivery.started', (message) => this.started(message));
   }
 
   arm(failpoint: Failpoint, action: FailpointAction): void {
@@ -32,14 +42,27 @@ export class Failpoints {
     this.armed = undefined;
   }
 
-  /** Returns only if it is not armed, or after a pause. */
-  reach(failpoint: Failpoint): void {
-    if (this.armed?.failpoint !== failpoint) return;
+  /** Returns only if it is not armed: false; or after a pause: true. */
+  reach(failpoint: Failpoint): boolean {
+    if (this.armed?.failpoint !== failpoint) return false;
     const { action } = this.armed;
     this.armed = undefined;
     // Written before the next line, unlike a message of `process.send`.
     writeSync(HITS_FD, `${failpoint} ${action}\n`);
     process.kill(process.pid, action === 'kill' ? 'SIGKILL' : 'SIGSTOP');
+    return true;
+  }
+
+  /** Whether this attempt stood still before its transaction. */
+  isLate(position: number, attempt: number): boolean {
+    return this.late === `${position}/${attempt}`;
+  }
+
+  /** Before the transaction of a last attempt, which would hold its delivery's row. */
+  private started(message: unknown): void {
+    const { handler, position, attempt, maxAttempts } = message as Started;
+    if (handler !== HANDLERS.flakyTx || attempt !== maxAttempts) return;
+    if (this.reach('deliver.late-transaction')) this.late = `${position}/${attempt}`;
   }
 }
 
@@ -53,7 +76,7 @@ export class RelayClaimWatch implements Logger {
   constructor(private readonly failpoints: Failpoints) {}
 
   logQuery(query: string): void {
-    if (query.includes('INSERT INTO "events_log"')) this.claiming = true;
+    if (/INSERT INTO ["`]events_log["`]/.test(query)) this.claiming = true;
     else if (this.claiming && query === 'COMMIT') {
       this.claiming = false;
       this.failpoints.reach('relay.after-claim');

@@ -8,8 +8,17 @@ import {
   type HandlerContext,
 } from 'nestjs-durable-events';
 import { DataSource, type EntityManager } from 'typeorm';
+import type { Dialect } from '../databases/dialect.js';
+import { DIALECT } from './dialect-of.js';
 import { Failpoints } from './failpoints.js';
-import { checksum, flakyPlan, HANDLERS, OrderFollowed, OrderPlaced } from './orders.js';
+import {
+  checksum,
+  flakyPlan,
+  HANDLERS,
+  OrderFollowed,
+  OrderPlaced,
+  UNRECOVERABLE,
+} from './orders.js';
 
 export const CHILD_NAME = Symbol('child name');
 
@@ -24,6 +33,7 @@ export class OrderHandlers {
     private readonly events: EventBus,
     private readonly failpoints: Failpoints,
     @Inject(CHILD_NAME) private readonly child: string,
+    @Inject(DIALECT) private readonly dialect: Dialect,
   ) {}
 
   /** At least once. */
@@ -45,9 +55,21 @@ export class OrderHandlers {
   @EventHandler(OrderPlaced, { id: HANDLERS.flaky })
   async flaky(event: OrderEvent, context: HandlerContext): Promise<void> {
     const { fails, unrecoverable } = flakyPlan(event.data.orderId, event.data.n);
-    if (unrecoverable) throw new UnrecoverableEventError('planned: never');
-    if (context.attempt <= fails) throw new Error('planned: not this time');
+    if (unrecoverable) throw new UnrecoverableEventError(UNRECOVERABLE);
+    if (context.isLastAttempt) this.failpoints.reach('deliver.late-failure');
+    const late = context.isLastAttempt && this.failpoints.reach('deliver.late-success');
+    if (context.attempt <= fails && !late) throw new Error('planned: not this time');
     await this.leaveEffect(this.dataSource.manager, event, context);
+  }
+
+  /** The same in a transaction, whose effect is undone each time that it fails. */
+  @EventHandler(OrderPlaced, { id: HANDLERS.flakyTx, transactional: true })
+  async flakyTx(event: OrderEvent, context: HandlerContext): Promise<void> {
+    const { fails, unrecoverable } = flakyPlan(event.data.orderId, event.data.n);
+    await this.leaveEffect(context.manager, event, context);
+    if (unrecoverable) throw new UnrecoverableEventError(UNRECOVERABLE);
+    const late = this.failpoints.isLate(event.position, context.attempt);
+    if (context.attempt <= fails && !late) throw new Error('planned: not this time');
   }
 
   @EventHandler(OrderFollowed, { id: HANDLERS.follow })
@@ -62,20 +84,16 @@ export class OrderHandlers {
   ): Promise<void> {
     const { orderId, n, payload } = event.data;
     const intact = checksum(payload) === event.data.checksum;
-    await manager.query(
-      `INSERT INTO effects (handler, event_id, order_id, n, checksum, intact, idempotency_key,
-        attempt, child) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-      [
-        handlerId,
-        event.eventId,
-        orderId,
-        n,
-        event.data.checksum,
-        intact,
-        event.idempotencyKey,
-        attempt,
-        this.child,
-      ],
-    );
+    await manager.query(this.dialect.insertEffect, [
+      handlerId,
+      event.eventId,
+      orderId,
+      n,
+      event.data.checksum,
+      intact,
+      event.idempotencyKey,
+      attempt,
+      this.child,
+    ]);
   }
 }

@@ -15,13 +15,23 @@ export interface OrderData {
 export const OrderPlaced = defineEvent<OrderData>('order.placed');
 export const OrderFollowed = defineEvent<OrderData>('order.followed');
 
-export const HANDLERS = { plain: 'plain', tx: 'tx', flaky: 'flaky', follow: 'follow' } as const;
+export const HANDLERS = {
+  plain: 'plain',
+  tx: 'tx',
+  flaky: 'flaky',
+  flakyTx: 'flaky-tx',
+  follow: 'follow',
+} as const;
+export const FLAKY: readonly string[] = [HANDLERS.flaky, HANDLERS.flakyTx];
+export const TRANSACTIONAL: readonly string[] = [HANDLERS.tx, HANDLERS.flakyTx];
 /** Event name → handlers that must get it. */
 export const SUBSCRIPTIONS: Readonly<Record<string, readonly string[]>> = {
-  'order.placed': [HANDLERS.plain, HANDLERS.tx, HANDLERS.flaky],
+  'order.placed': [HANDLERS.plain, HANDLERS.tx, ...FLAKY],
   'order.followed': [HANDLERS.follow],
 };
 export const MAX_ATTEMPTS = 4;
+/** What a delivery that can't be helped fails with. */
+export const UNRECOVERABLE = 'planned: never';
 
 /** One in fifty is too large to travel in the job. */
 const LARGE_TEXT = 'große Daten — 🎲 '.repeat(1_200);
@@ -38,7 +48,7 @@ export function checksum(payload: unknown): string {
 
 export type FlakyPlan = { readonly fails: number; readonly unrecoverable: boolean };
 
-/** How the flaky handler treats an event: it fails so many attempts first; Infinity is always. */
+/** How the flaky handlers treat an event: they fail so many attempts first; Infinity is always. */
 export function flakyPlan(orderId: string, n: number): FlakyPlan {
   const slot = hash(`flaky/${orderId}/${n}`) % 40;
   if (slot === 0) return { fails: Infinity, unrecoverable: false };
@@ -47,27 +57,3 @@ export function flakyPlan(orderId: string, n: number): FlakyPlan {
   if (slot < 11) return { fails: 2, unrecoverable: false };
   return { fails: 0, unrecoverable: false };
 }
-
-/** The application's own tables. `effects` has no unique constraint: doubles must be visible. */
-export const BUSINESS_TABLES = [
-  `CREATE TABLE orders (
-    id text PRIMARY KEY,
-    shape text NOT NULL,
-    events integer NOT NULL,
-    checksums text[] NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
-  )`,
-  `CREATE TABLE effects (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    handler text NOT NULL,
-    event_id uuid NOT NULL,
-    order_id text NOT NULL,
-    n integer NOT NULL,
-    checksum text NOT NULL,
-    intact boolean NOT NULL,
-    idempotency_key text NOT NULL,
-    attempt integer NOT NULL,
-    child text NOT NULL,
-    at timestamptz NOT NULL DEFAULT clock_timestamp()
-  )`,
-];

@@ -1,3 +1,5 @@
+import type { DatabaseKind } from '../databases/dialect.js';
+
 /** Where a child can be stopped exactly. */
 export const FAILPOINTS = {
   'emit.after-insert': 'emitter',
@@ -11,7 +13,19 @@ export const FAILPOINTS = {
   'deliver.after-completion': 'worker',
 } as const satisfies Record<string, Role>;
 
-export type Failpoint = keyof typeof FAILPOINTS;
+/**
+ * Where a worker stands still in the last attempt of a delivery, until that has died elsewhere and is
+ * redriven. Then it fails as planned, or succeeds after all: in the handler, or in a transaction that
+ * it begins only now.
+ */
+export const LATE_POINTS = [
+  'deliver.late-failure',
+  'deliver.late-success',
+  'deliver.late-transaction',
+] as const;
+
+export type LatePoint = (typeof LATE_POINTS)[number];
+export type Failpoint = keyof typeof FAILPOINTS | LatePoint;
 export type FailpointAction = 'kill' | 'pause';
 export type Role = 'emitter' | 'relay' | 'worker';
 
@@ -21,6 +35,7 @@ export interface ChildSettings {
   readonly role: Role;
   /** Of what this incarnation does by chance. */
   readonly seed: string;
+  readonly database: DatabaseKind;
   readonly databaseUrl: string;
   readonly queue: { readonly redis: string } | { readonly postgres: string };
 }
@@ -30,8 +45,12 @@ export type Command =
   | { readonly type: 'emit'; readonly perSecond: number }
   | { readonly type: 'emit-batch'; readonly count: number }
   | { readonly type: 'stop-emitting' }
+  /** Places the order with this id. */
+  | { readonly type: 'emit-one'; readonly orderId: string }
   | { readonly type: 'arm'; readonly failpoint: Failpoint; readonly action: FailpointAction }
-  | { readonly type: 'disarm' };
+  | { readonly type: 'disarm' }
+  /** What an operator does with all dead letters. */
+  | { readonly type: 'operate'; readonly action: 'redrive' | 'discard' };
 
 /** Child → supervisor. Failpoints are told on a pipe of their own, see below. */
 export type Report =

@@ -1,12 +1,17 @@
-import {
-  deadForAReason,
-  effectsMatch,
-  forbiddenTransitions,
-  oneDeliveryEach,
-} from './deliveries.js';
+import { deadForAReason } from './attempts.js';
+import { booksAgree } from './books.js';
+import { forbiddenTransitions, oneDeliveryEach } from './deliveries.js';
+import { effectsMatch } from './effects.js';
 import { businessRowIffEvent, gapFreePositions, idempotencyKeys, sameData } from './events.js';
 import type { CheckInput, Findings, Invariant } from './invariant.js';
-import { boundedTransactions, drained, exitsInOrder, noJobsLeft } from './process.js';
+import {
+  boundedConnections,
+  boundedTransactions,
+  drained,
+  exitsInOrder,
+  noJobsLeft,
+} from './process.js';
+import { readSnapshot } from './snapshot.js';
 
 const INVARIANTS: readonly Invariant[] = [
   businessRowIffEvent,
@@ -21,6 +26,8 @@ const INVARIANTS: readonly Invariant[] = [
   exitsInOrder,
   idempotencyKeys,
   boundedTransactions,
+  boundedConnections,
+  booksAgree,
 ];
 
 export interface Checked extends Findings {
@@ -28,7 +35,8 @@ export interface Checked extends Findings {
 }
 
 /** Asks the database, never what a call returned. */
-export async function checkAll(input: CheckInput): Promise<Checked[]> {
+export async function checkAll(given: Omit<CheckInput, 'snapshot'>): Promise<Checked[]> {
+  const input = { ...given, snapshot: await readSnapshot(given.system.database) };
   const results: Checked[] = [];
   for (const invariant of INVARIANTS) {
     results.push({ invariant, ...(await invariant.check(input)) });

@@ -1,6 +1,6 @@
 import type { Prng } from '../prng.js';
 import { pause } from '../pause.js';
-import { FAILPOINTS, type Failpoint, type Role } from '../app/protocol.js';
+import { FAILPOINTS, type Role } from '../app/protocol.js';
 import { member, type Fault, type Names } from './fault.js';
 
 export const kill: Fault = {
@@ -53,7 +53,7 @@ export const failpoint: Fault = {
   name: 'failpoint',
   weight: 14,
   plan(prng, names) {
-    const point = prng.pick(Object.keys(FAILPOINTS) as Failpoint[]);
+    const point = prng.pick(Object.keys(FAILPOINTS) as (keyof typeof FAILPOINTS)[]);
     const action = prng.chance(0.5) ? 'kill' : 'pause';
     const name = prng.pick(names[groupOf(FAILPOINTS[point])]);
     const ms = standstillMs(prng);

@@ -1,21 +1,16 @@
-import type { Admin } from '../admin.js';
+import type { Admin } from '../databases/admin.js';
 import { pause } from '../pause.js';
 import type { Fault } from './fault.js';
 
 export const terminateBackends: Fault = {
   name: 'terminate-backends',
   weight: 5,
-  plan(prng) {
+  plan(prng, { all }) {
     const count = prng.int(1, 4);
     return {
       what: `${count}`,
-      run: async ({ admin }) => {
-        await admin.query(
-          `SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity
-            WHERE usename = 'app' ORDER BY random() LIMIT $1) AS some`,
-          [count],
-        );
-      },
+      breaks: all,
+      run: ({ database }) => database.endSessions(count),
     };
   },
 };
@@ -28,13 +23,7 @@ export const idleTransaction: Fault = {
     const ms = prng.int(3_000, 10_000);
     return {
       what: `for ${ms} ms`,
-      run: ({ admin }, over) =>
-        holdTransaction(
-          admin,
-          'SELECT pg_current_xact_id(), count(*) FROM events_outbox',
-          ms,
-          over,
-        ),
+      run: ({ database: { admin, longRead } }, over) => holdTransaction(admin, longRead, ms, over),
     };
   },
 };
@@ -42,13 +31,14 @@ export const idleTransaction: Fault = {
 export const lockedRows: Fault = {
   name: 'locked-rows',
   weight: 3,
-  plan(prng) {
+  plan(prng, { all }) {
     const ms = prng.int(500, 4_000);
     const table = prng.pick(['events_outbox', 'events_deliveries', 'events_relay']);
     return {
       what: `${table} for ${ms} ms`,
-      run: ({ admin }, over) =>
-        holdTransaction(admin, `SELECT FROM ${table} LIMIT 20 FOR UPDATE`, ms, over),
+      breaks: all,
+      run: ({ database }, over) =>
+        holdTransaction(database.admin, database.lockRows(table), ms, over),
     };
   },
 };
@@ -56,39 +46,41 @@ export const lockedRows: Fault = {
 export const revokedGrant: Fault = {
   name: 'revoked-grant',
   weight: 3,
-  plan(prng) {
-    const grant = prng.pick([
-      'INSERT ON events_outbox',
-      'DELETE ON events_outbox',
-      'INSERT ON events_log',
-      'UPDATE ON events_deliveries',
-      'SELECT ON events_deliveries',
-    ]);
+  plan(prng, { all }) {
+    const [privilege, table] = prng.pick([
+      ['INSERT', 'events_outbox'],
+      ['DELETE', 'events_outbox'],
+      ['INSERT', 'events_log'],
+      ['UPDATE', 'events_deliveries'],
+      ['SELECT', 'events_deliveries'],
+    ] as const);
     const ms = prng.int(300, 3_000);
     return {
-      what: `${grant} for ${ms} ms`,
-      run: async ({ admin }, over) => {
-        await admin.query(`REVOKE ${grant} FROM app`);
+      what: `${privilege} on ${table} for ${ms} ms`,
+      breaks: all,
+      run: async ({ database }, over) => {
+        await database.revoke(privilege, table);
         await pause(ms, over);
-        await admin.query(`GRANT ${grant} TO app`);
+        await database.grant(privilege, table);
       },
     };
   },
 };
 
+/** What waits for its own locks longer than it is to hold them has waited with it. */
 async function holdTransaction(
   admin: Admin,
   statement: string,
   ms: number,
   over: AbortSignal,
 ): Promise<void> {
-  const client = await admin.connect();
+  const connection = await admin.connect();
   try {
-    await client.query(`SET statement_timeout = '5s'; BEGIN`);
-    await client.query(statement);
+    await connection.query('START TRANSACTION');
+    const locked = connection.query(statement);
+    locked.catch(() => undefined);
     await pause(ms, over);
   } finally {
-    // Ends the transaction too.
-    client.end().catch(() => undefined);
+    connection.end();
   }
 }

@@ -7,7 +7,7 @@ export interface Fault {
   /** How often it is drawn, compared with others. */
   readonly weight: number;
   /** Not every queue can suffer it. */
-  readonly only?: 'redis' | 'postgres';
+  readonly only?: 'redis' | 'own server';
   plan(prng: Prng, names: Names): Planned;
 }
 
@@ -22,6 +22,8 @@ export interface Names {
 export interface Planned {
   /** For people and for the log: what, whom, how long. */
   readonly what: string;
+  /** Children whose services do not work meanwhile; default: nobody's. */
+  readonly breaks?: readonly string[];
   /** Resolves when the fault is over. */
   run(system: System, over: AbortSignal): Promise<void>;
 }

@@ -21,6 +21,7 @@ function breakLink(prng: Prng, { all, emitters }: Names, how: 'cut' | 'blackhole
   const ms = prng.int(50, 6_000);
   return {
     what: `${name} → ${link} for ${ms} ms`,
+    breaks: [name],
     run: async (system, over) => {
       const proxy = member(system, name)[link];
       proxy[how]();
@@ -39,6 +40,7 @@ export const cutCommit: Fault = {
     const cut = prng.chance(0.7) ? 'answer' : 'request';
     return {
       what: `${name}, ${cut}`,
+      breaks: [name],
       run: async (system, over) => {
         const { commits } = member(system, name);
         commits.arm(cut);

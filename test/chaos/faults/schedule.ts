@@ -1,10 +1,11 @@
 import type { Prng } from '../prng.js';
-import type { QueueKind } from '../system.js';
+import type { QueueKind } from '../chaos-queue.js';
 import { failpoint, kill, stop, terminate } from './children.js';
 import { idleTransaction, lockedRows, revokedGrant, terminateBackends } from './database.js';
 import type { Fault, Names, Planned } from './fault.js';
 import { blackHole, cutCommit, cutLink } from './links.js';
-import { killPostgres, killRedis, restartPostgres, stopRedis, wipeQueue } from './servers.js';
+import { operate } from './operator.js';
+import { killDatabase, killQueue, restartDatabase, stopRedis, wipeQueue } from './servers.js';
 
 const FAULTS: readonly Fault[] = [
   kill,
@@ -14,11 +15,12 @@ const FAULTS: readonly Fault[] = [
   cutLink,
   blackHole,
   cutCommit,
-  killPostgres,
-  restartPostgres,
-  killRedis,
+  killDatabase,
+  restartDatabase,
+  killQueue,
   stopRedis,
   wipeQueue,
+  operate,
   terminateBackends,
   idleTransaction,
   lockedRows,
@@ -34,20 +36,24 @@ export interface ScheduledFault {
   readonly planned: Planned;
 }
 
+/** What there is to break. */
+interface Able {
+  readonly queue: QueueKind;
+  readonly ownQueueServer: boolean;
+}
+
 /** The same faults at the same times, for the same seed. */
 export function makeSchedule(
   prng: Prng,
   settings: {
     durationMs: number;
-    queue: QueueKind;
+    able: Able;
     names: Names;
     wanted: (name: string) => boolean;
   },
 ): ScheduledFault[] {
-  const { durationMs, queue, names, wanted } = settings;
-  const able = FAULTS.filter(
-    ({ name, only }) => (only === undefined || only === queue) && wanted(name),
-  );
+  const { durationMs, names, wanted } = settings;
+  const able = FAULTS.filter(({ name, only }) => isAble(only, settings.able) && wanted(name));
   const weights = Object.fromEntries(able.map(({ name, weight }) => [name, weight]));
   const schedule: ScheduledFault[] = [];
   if (able.length === 0) return schedule;
@@ -57,4 +63,9 @@ export function makeSchedule(
     schedule.push({ atMs, name, planned: fault.plan(prng, names) });
   }
   return schedule;
+}
+
+function isAble(only: Fault['only'], { queue, ownQueueServer }: Able): boolean {
+  if (only === undefined) return true;
+  return only === 'redis' ? queue === 'redis' : ownQueueServer;
 }

@@ -2,42 +2,45 @@ import type { PrivateServer } from '../../support/services.js';
 import { pause } from '../pause.js';
 import type { Fault } from './fault.js';
 
-export const killPostgres: Fault = {
-  name: 'kill-postgres',
+export const killDatabase: Fault = {
+  name: 'kill-database',
   weight: 2,
-  plan(prng) {
+  plan(prng, { all }) {
     const ms = prng.int(200, 3_000);
     return {
       what: `down for ${ms} ms`,
-      run: ({ postgres }, over) =>
-        alone(postgres, async () => {
-          await postgres.kill();
+      breaks: all,
+      run: ({ server }, over) =>
+        alone(server, async () => {
+          await server.kill();
           await pause(ms, over);
-          await postgres.restart();
+          await server.restart();
         }),
     };
   },
 };
 
-export const restartPostgres: Fault = {
-  name: 'restart-postgres',
+export const restartDatabase: Fault = {
+  name: 'restart-database',
   weight: 2,
-  plan: () => ({
+  plan: (_prng, { all }) => ({
     what: 'in order',
-    run: ({ postgres }) => alone(postgres, () => postgres.restart()),
+    breaks: all,
+    run: ({ server }) => alone(server, () => server.restart()),
   }),
 };
 
-export const killRedis: Fault = {
-  name: 'kill-redis',
+export const killQueue: Fault = {
+  name: 'kill-queue',
   weight: 3,
-  only: 'redis',
-  plan(prng) {
+  only: 'own server',
+  plan(prng, { all }) {
     const ms = prng.int(100, 4_000);
     return {
       what: `down for ${ms} ms`,
-      run: ({ redis }, over) =>
-        alone(redis, async (server) => {
+      breaks: all,
+      run: ({ queue }, over) =>
+        alone(queue.server, async (server) => {
           await server.kill();
           await pause(ms, over);
           await server.restart();
@@ -50,12 +53,13 @@ export const stopRedis: Fault = {
   name: 'stop-redis',
   weight: 2,
   only: 'redis',
-  plan(prng) {
+  plan(prng, { all }) {
     const ms = prng.int(500, 6_000);
     return {
       what: `for ${ms} ms`,
-      run: ({ redis }, over) =>
-        alone(redis, async ({ pid }) => {
+      breaks: all,
+      run: ({ queue }, over) =>
+        alone(queue.server, async ({ pid }) => {
           process.kill(pid, 'SIGSTOP');
           await pause(ms, over);
           process.kill(pid, 'SIGCONT');
@@ -71,7 +75,7 @@ export const wipeQueue: Fault = {
     what: 'everything',
     run: async (system) => {
       // Redis may be down by another fault, and has lost everything then anyway.
-      await system.wipeQueue().catch(() => undefined);
+      await system.queue.wipe().catch(() => undefined);
     },
   }),
 };

@@ -15,6 +15,29 @@ const RESCUE_OFF = {
   replace: 'if (this.running === undefined || this.stopped) return;',
 };
 
+/**
+ * The status is checked still: only the epoch tells a run from before a redrive.
+ *
+ * @type {import('../compile.mjs').Patch[]}
+ */
+const NO_EPOCH_CHECK = [
+  {
+    file: 'lib/store/postgres/deliveries.sql.ts',
+    find: `AND d.epoch = done.epoch AND d.status = 'queued'`,
+    replace: `AND d.status = 'queued'`,
+  },
+  {
+    file: 'lib/store/postgres/deliveries.sql.ts',
+    find: `AND d.epoch = failed.epoch AND d.status = 'queued'`,
+    replace: `AND d.status = 'queued'`,
+  },
+  {
+    file: 'lib/handle/delivery-executor.ts',
+    find: 'if (state.epoch !== ref.epoch) return',
+    replace: 'if (Number.isNaN(state.epoch)) return',
+  },
+];
+
 /** @type {PlantedFault[]} */
 export const PLANTED_FAULTS = [
   {
@@ -32,10 +55,10 @@ export const PLANTED_FAULTS = [
       },
       {
         file: 'lib/store/postgres/postgres.store.ts',
-        find: 'return {\n        events: rows.map(events.toLoggedEvent),',
-        replace: `await limits.pushNow({ events: rows.map(events.toLoggedEvent), handlers: subscribers });
+        find: 'return {\n        events: rows.map(toLoggedEvent),',
+        replace: `await limits.pushNow({ events: rows.map(toLoggedEvent), handlers: subscribed });
       return {
-        events: rows.map(events.toLoggedEvent),`,
+        events: rows.map(toLoggedEvent),`,
       },
     ],
   },
@@ -69,6 +92,12 @@ export const PLANTED_FAULTS = [
       },
     ],
   },
+  ...['late-failure', 'late-success', 'late-transaction'].map((point) => ({
+    name: `no-epoch-check-${point}`,
+    filter: `redis, deliver.${point}, redrive`,
+    violates: [3, 5],
+    patches: NO_EPOCH_CHECK,
+  })),
   {
     name: 'rescue-off',
     filter: 'postgres, relay.after-commit, kill',

@@ -10,12 +10,12 @@ export class Order {
   @Column('text')
   customer!: string;
 
-  @Column('jsonb')
+  @Column('simple-json')
   items!: OrderItem[];
 
   @Column(money)
   total!: number;
 
-  @CreateDateColumn({ type: 'timestamptz' })
+  @CreateDateColumn()
   placedAt!: Date;
 }

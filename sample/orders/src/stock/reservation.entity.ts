@@ -2,7 +2,7 @@ import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
 
 @Entity('reservations')
 export class Reservation {
-  @PrimaryGeneratedColumn('identity')
+  @PrimaryGeneratedColumn()
   id!: number;
 
   @Column('uuid')

@@ -1,6 +1,6 @@
 import type { ColumnOptions } from 'typeorm';
 
-/** A column for amounts of money. PostgreSQL's exact numbers arrive as text. */
+/** A column for amounts of money. Exact numbers arrive as text. */
 export const money: ColumnOptions = {
   type: 'numeric',
   precision: 14,

@@ -1,0 +1,112 @@
+import { AssertionError } from 'node:assert';
+import type { DeliveryRun } from '../record/delivery-run.js';
+import type { RecordedEvent } from '../record/recorded-event.js';
+import {
+  countNames,
+  listEvents,
+  listRuns,
+  matches,
+  nearestMiss,
+  printMatch,
+  type Match,
+} from './failure-text.js';
+
+/** What an application has done so far, as far as tests ask for it. */
+export interface Recording {
+  readonly emitted: readonly RecordedEvent[];
+  readonly runs: readonly DeliveryRun[];
+  /** Ids of the handlers of this process. */
+  readonly handlers: readonly string[];
+  /** Says, where it is so, why what was emitted may not have been delivered yet. */
+  readonly hint: string | undefined;
+}
+
+/** @throws AssertionError */
+export function expectEmitted(
+  { emitted }: Recording,
+  name: string,
+  match: Match,
+  times: number | undefined,
+): void {
+  const ofName = emitted.filter((event) => event.name === name);
+  const found = ofName.filter((event) => matches(event, match));
+  if (times === undefined ? found.length > 0 : found.length === times) return;
+  const often = times === undefined ? '' : ` ${count(times)}`;
+  const but = found.length === 0 ? 'it was not' : `it was ${count(found.length)}`;
+  fail([
+    `Expected ${name}${printMatch(match)} to be emitted${often}, but ${but}.`,
+    ...whatWasEmitted(emitted, ofName, name),
+    ...(found.length === 0 ? nearestMiss(ofName, match) : []),
+  ]);
+}
+
+/** @throws AssertionError */
+export function expectNotEmitted({ emitted }: Recording, name: string, match: Match): void {
+  const found = emitted.filter((event) => event.name === name && matches(event, match));
+  if (found.length === 0) return;
+  fail([
+    `Expected no ${name}${printMatch(match)} to be emitted, but it was ${count(found.length)}:`,
+    ...listEvents(found),
+  ]);
+}
+
+/**
+ * @param outcome which end of the delivery is asked for
+ * @throws AssertionError
+ */
+export function expectEnded(
+  recording: Recording,
+  handler: string,
+  outcome: 'completed' | 'dead',
+  match: Match,
+): void {
+  const { runs, handlers, hint } = recording;
+  const ofHandler = runs.filter((run) => run.handler === handler);
+  const matching = ofHandler.filter(({ event }) => matches(event, match));
+  if (lastPerEvent(matching).some((run) => run.outcome === outcome)) return;
+  const what = outcome === 'dead' ? 'to be a dead letter of' : 'to be delivered to';
+  const lines = [`Expected an event${printMatch(match)} ${what} ${handler}, but none was.`];
+  if (!handlers.includes(handler)) {
+    lines.push(`There is no handler "${handler}". There are: ${handlers.join(', ') || 'none'}.`);
+  } else if (ofHandler.length === 0) {
+    lines.push(`The handler has not run. ${hint ?? ''}`.trimEnd());
+  } else {
+    lines.push('What it has run:', ...listRuns(ofHandler));
+    if (matching.length === 0) {
+      const events = ofHandler.map(({ event }) => event);
+      lines.push(...nearestMiss(events, match));
+    } else if (outcome === 'completed' && matching.some((run) => run.outcome === 'failed')) {
+      lines.push("Attempts that are left are made by drain({ retries: 'all' }).");
+    }
+  }
+  fail(lines);
+}
+
+function whatWasEmitted(
+  emitted: readonly RecordedEvent[],
+  ofName: readonly RecordedEvent[],
+  name: string,
+): string[] {
+  if (emitted.length === 0) return ['Nothing was emitted.'];
+  if (ofName.length === 0) return [`Emitted were: ${countNames(emitted)}.`];
+  const others = emitted.filter((event) => event.name !== name);
+  return [
+    'Emitted were:',
+    ...listEvents(ofName),
+    ...(others.length > 0 ? [`and others: ${countNames(others)}.`] : []),
+  ];
+}
+
+/** The last attempt of each delivery: a redrive may follow on a dead letter. */
+function lastPerEvent(runs: readonly DeliveryRun[]): DeliveryRun[] {
+  return [...new Map(runs.map((run) => [run.event.eventId, run])).values()];
+}
+
+function count(times: number): string {
+  if (times === 0) return 'never';
+  return times === 1 ? 'once' : `${times} times`;
+}
+
+function fail(lines: readonly string[]): never {
+  throw new AssertionError({ message: lines.join('\n') });
+}

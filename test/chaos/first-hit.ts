@@ -1,0 +1,26 @@
+import type { Member, System } from './system.js';
+
+const SETTLE_MS = 300;
+const HIT_LIMIT_MS = 15_000;
+
+/** Resolves with whichever child comes to its failpoint first; the others go on. */
+export function firstHit(system: System, candidates: readonly Member[]): Promise<Member> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(new Error(`no child came to the failpoint within ${HIT_LIMIT_MS} ms`));
+    }, HIT_LIMIT_MS);
+    let first = true;
+    system.onHit = ({ member, action }) => {
+      if (!first) {
+        // A second one came there before it heard that it should not. It tells so right before it
+        // stops: a SIGCONT at once might come too early.
+        if (action === 'pause') setTimeout(() => member.child.resume(), SETTLE_MS);
+        return;
+      }
+      first = false;
+      clearTimeout(timer);
+      for (const { child } of candidates) child.send({ type: 'disarm' });
+      resolve(member);
+    };
+  });
+}
