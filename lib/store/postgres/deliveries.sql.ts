@@ -3,6 +3,12 @@ import type { Statement } from '../statement.js';
 import type { Tables } from '../tables.js';
 import { count } from './ledger.sql.js';
 
+/**
+ * That a delivery is queued, in words that no partial index promises: by one of those the planner would
+ * walk through all that is queued, wherever its statistics are younger than the backlog.
+ */
+const QUEUED = `(d.status || '') = 'queued'`;
+
 function keys(namespace: string, refs: readonly DeliveryRef[]): unknown[] {
   return [
     namespace,
@@ -24,8 +30,9 @@ export function readStates(
         log.event_id::text AS event_id
       FROM unnest($2::bigint[], $3::text[]) WITH ORDINALITY AS asked(position, handler, ordinal)
       JOIN ${tables.deliveries} AS d
-        ON d.namespace = $1 AND d.position = asked.position AND d.handler = asked.handler
-      JOIN ${tables.log} AS log ON log.namespace = $1 AND log.position = asked.position`,
+        ON d.namespace = $1 AND d.position = ANY($2::bigint[])
+          AND d.position = asked.position AND d.handler = asked.handler
+      JOIN ${tables.log} AS log ON log.namespace = $1 AND log.position = ANY($2::bigint[]) AND log.position = asked.position`,
     values: keys(namespace, refs).slice(0, 3),
   };
 }
@@ -44,8 +51,9 @@ export function completeDeliveries(
 ): Statement {
   const asked = `unnest($2::bigint[], $3::text[], $4::integer[]) WITH ORDINALITY
           AS done(position, handler, epoch, ordinal)`;
-  const queued = `d.namespace = $1 AND d.position = done.position AND d.handler = done.handler
-          AND d.epoch = done.epoch AND d.status = 'queued'`;
+  const queued = `d.namespace = $1 AND d.position = ANY($2::bigint[])
+          AND d.position = done.position AND d.handler = done.handler
+          AND d.epoch = done.epoch AND ${QUEUED}`;
   const locked = `SELECT done.* FROM ${asked} JOIN ${tables.deliveries} AS d ON ${queued}
         FOR UPDATE OF d NOWAIT`;
   return {
@@ -92,8 +100,10 @@ export function failDeliveries(
         FROM unnest($2::bigint[], $3::text[], $4::integer[], $5::text[], $6::boolean[],
             $7::double precision[], $9::integer[]) WITH ORDINALITY
           AS failed(position, handler, epoch, error, dead, retry_in, attempt, ordinal)
-        WHERE d.namespace = $1 AND d.position = failed.position AND d.handler = failed.handler
-          AND d.epoch = failed.epoch AND d.status = '${of}' AND d.attempts ${made}
+        WHERE d.namespace = $1 AND d.position = ANY($2::bigint[])
+          AND d.position = failed.position AND d.handler = failed.handler
+          AND d.epoch = failed.epoch AND ${completed ? `d.status = 'completed'` : QUEUED}
+          AND d.attempts ${made}
         RETURNING failed.ordinal, d.position, d.handler, d.attempts, d.epoch, d.last_error,
           d.last_attempt_at
       ), ${completed ? uncounted : ''}history AS (
@@ -124,8 +134,9 @@ export function setRescueTime(
     text: `UPDATE ${tables.deliveries} AS d
       SET rescue_at = clock_timestamp() + $5::double precision * interval '1 millisecond'
       FROM unnest($2::bigint[], $3::text[], $4::integer[]) AS late(position, handler, epoch)
-      WHERE d.namespace = $1 AND d.position = late.position AND d.handler = late.handler
-        AND d.epoch = late.epoch AND d.status = 'queued'`,
+      WHERE d.namespace = $1 AND d.position = ANY($2::bigint[])
+        AND d.position = late.position AND d.handler = late.handler
+        AND d.epoch = late.epoch AND ${QUEUED}`,
     values: [...keys(namespace, refs), afterMs],
   };
 }
