@@ -8,10 +8,12 @@ import {
 import type { SchedulerRegistry } from '@nestjs/schedule';
 import { settleWithin } from './common/time-limit.js';
 import { EventsSchemaOutdatedError } from './errors.js';
+import { CHUNK_MS } from './handle/chunk-turns.js';
 import { toRegistered } from './handle/handler-definition.js';
 import type { HandlerDirectory } from './handle/handler-directory.js';
 import type { HandlerRegistry } from './handle/handler-registry.js';
 import type { HandlersExplorer } from './handle/handlers.explorer.js';
+import type { Paces } from './handle/paces.js';
 import type { QueueWorkers } from './handle/queue-workers.js';
 import type { Signals } from './observability/signals.js';
 import type { EventQueue } from './queue/event-queue.js';
@@ -35,6 +37,7 @@ export interface EventsParts {
   readonly explorer: HandlersExplorer;
   readonly directory: HandlerDirectory;
   readonly handlers: HandlerRegistry;
+  readonly paces: Paces;
   readonly scheduler: SchedulerRegistry;
   readonly signals: Signals;
   /** Undefined in a process that only emits. */
@@ -123,11 +126,17 @@ export class EventsLifecycle
 
   private async tellHandlers(here: readonly RegisteredHandler[]): Promise<void> {
     try {
-      await this.parts.store.renewHandlers(here);
+      await this.parts.store.renewHandlers(here.map((handler) => this.paced(handler)));
       await this.lookAfterGone();
     } catch {
       // A missed renewal is no harm; the next one follows.
     }
+  }
+
+  /** Relays put no more into a job of this handler than it does quickly. */
+  private paced(handler: RegisteredHandler): RegisteredHandler {
+    const perJob = handler.perJob ?? this.parts.paces.fitting(handler.id, CHUNK_MS);
+    return perJob === undefined ? handler : { ...handler, perJob };
   }
 
   /** Nothing that a boot may fail of. */

@@ -46,7 +46,7 @@ export async function createRuntime(
   const place = { dataSource, identity, target: options.queue };
   const announcer = relay === undefined ? await createAnnouncer(place) : undefined;
   const listener = relay && (await createListener(place, () => relay.wake()));
-  const { services, executor, directory, explorer, ping, unwatch } = wire({
+  const { services, executor, directory, explorer, paces, ping, unwatch } = wire({
     options,
     dataSource,
     stores,
@@ -67,6 +67,7 @@ export async function createRuntime(
     explorer,
     directory,
     handlers: services.handlers,
+    paces,
     queue,
     ...relaying,
     workers,

@@ -12,6 +12,7 @@ import { HandlerDirectory } from './handle/handler-directory.js';
 import { HandlerRegistry } from './handle/handler-registry.js';
 import { HandlerRunner } from './handle/handler-runner.js';
 import { HandlersExplorer } from './handle/handlers.explorer.js';
+import { Paces } from './handle/paces.js';
 import { EventsHealth } from './health/events-health.js';
 import { EventLog } from './log/event-log.js';
 import type { Signals } from './observability/signals.js';
@@ -68,6 +69,7 @@ export interface EventsWiring {
   readonly executor: DeliveryExecutor;
   readonly directory: HandlerDirectory;
   readonly explorer: HandlersExplorer;
+  readonly paces: Paces;
   readonly transactions: ActiveTransaction;
   /** Resolves if the database can be used; rejects within seconds, else. */
   readonly ping: () => Promise<unknown>;
@@ -90,7 +92,8 @@ export function wire(foundation: Foundation): EventsWiring {
   const unwatch = watchTransactions(dataSource, transactions, windows);
   const causation = new Causation();
   const marks = new DeliveryMarks(store, options.rescue.afterMs);
-  const shared = { store, directory, transactions, windows, causation, signals };
+  const paces = new Paces();
+  const shared = { store, directory, transactions, windows, causation, signals, paces };
   const runner = new HandlerRunner({
     ...shared,
     dataSource,
@@ -103,7 +106,12 @@ export function wire(foundation: Foundation): EventsWiring {
     marks,
     runner,
     ping,
-    options: { maxErrorBytes: options.maxErrorBytes, delayAfter: options.handlers.delayAfter },
+    push: async (jobs) => foundation.queue?.push(jobs),
+    options: {
+      namespace: options.namespace,
+      maxErrorBytes: options.maxErrorBytes,
+      delayAfter: options.handlers.delayAfter,
+    },
   });
   const operations = new Operations(stores.operations, signals);
   const { deadLetters } = stores;
@@ -128,6 +136,7 @@ export function wire(foundation: Foundation): EventsWiring {
     },
     executor,
     directory,
+    paces,
     explorer: new HandlersExplorer(nest.discovery, nest.moduleRef, options.handlers),
     transactions,
     ping,

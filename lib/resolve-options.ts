@@ -76,7 +76,7 @@ export function resolveOptions(options: EventsModuleOptions): ResolvedOptions {
     relay: resolveRelay(options),
     rescue: resolveRescue(options),
     workers: resolveWorkers(options, queues),
-    handlers: { ...resolveDefaults(options), queues: Object.keys(queues) },
+    handlers: { ...resolveDefaults(options), queues: Object.values(queues) },
     transaction: resolveTransaction(options.transaction),
     standalone: resolveStandalone(options.standalone),
     maxDataBytes: whole('maxDataBytes', options.maxDataBytes, DEFAULTS.maxDataBytes),

@@ -3,10 +3,16 @@ import { QueryFailedError } from 'typeorm';
 import { errorText } from '../common/error-text.js';
 import { ShuttingDownError } from '../errors.js';
 import type { DeliverySignal, Signals } from '../observability/signals.js';
-import { RetryJob, type DeliveryJobData, type JobDelivery } from '../queue/event-queue.js';
+import {
+  RetryJob,
+  type DeliveryJob,
+  type JobDelivery,
+  type TakenJob,
+} from '../queue/event-queue.js';
 import type { DeliveryRef, DeliveryState, LoggedEvent } from '../store/event-store.js';
 import type { Store } from '../store/store.js';
 import { afterFailure } from './attempt.js';
+import { ChunkTurns } from './chunk-turns.js';
 import type { ResolveDelay } from './backoff.js';
 import { ConnectionLosses } from './connection-losses.js';
 import type { DeliveryMarks } from './delivery-marks.js';
@@ -18,7 +24,9 @@ import {
   type Attempt,
   type HandlerRunner,
 } from './handler-runner.js';
+import { settleLeftovers, type Leftover } from './leftovers.js';
 import { ConnectionLost } from './lost-connection.js';
+import type { Paces } from './paces.js';
 import { harmless } from './thrown.js';
 import { parkedMs, postponedMs, unmarkedMs } from './waits.js';
 
@@ -29,13 +37,23 @@ export interface DeliveryExecutorParts {
   readonly marks: DeliveryMarks;
   readonly runner: HandlerRunner;
   readonly signals: Signals;
+  readonly paces: Paces;
   /** Resolves if the database can be used; rejects within seconds, else. */
   readonly ping: () => Promise<unknown>;
+  readonly push: (jobs: readonly DeliveryJob[]) => Promise<void>;
   readonly options: {
+    readonly namespace: string;
     readonly maxErrorBytes: number;
     /** The default backoff, for where a handler's own can't be used. */
     readonly delayAfter: ResolveDelay;
   };
+}
+
+/** A delivery that a job carries. */
+interface Work {
+  readonly job: TakenJob;
+  readonly delivery: JobDelivery;
+  readonly turns: ChunkTurns;
 }
 
 /** Runs deliveries: checks whether they are to be run, and decides what follows from the outcome. */
@@ -52,19 +70,47 @@ export class DeliveryExecutor {
   }
 
   /**
-   * Processes a job. Resolves when nothing is left to do for it.
+   * Processes a job. Resolves when nothing is left to do for it. Its handlers run one after the other;
+   * what is read and marked for them is shared.
    *
-   * @param queue the queue it came from
-   * @param earlierRuns how often this job was to be run again already
-   * @throws RetryJob when a delivery is to be tried again
+   * @throws RetryJob when it is to be run again
    */
-  async process(job: DeliveryJobData, queue: string, earlierRuns: number): Promise<void> {
-    let retryInMs: number | undefined;
-    for (const delivery of job.deliveries) {
-      const delay = await this.deliver(job.handler, delivery, queue, earlierRuns);
-      if (delay !== undefined) retryInMs = Math.min(delay, retryInMs ?? delay);
+  async process(job: TakenJob): Promise<void> {
+    const turns = new ChunkTurns();
+    const outcomes: Leftover[] = [];
+    const runs = job.data.deliveries.map(async (delivery, index) => {
+      outcomes[index] = await this.deliver({ job, delivery, turns });
+    });
+    const all = Promise.all(runs);
+    await Promise.race([all, turns.over]);
+    turns.close();
+    // Nothing waits for one that still runs.
+    const early = await this.settle(job, outcomes.splice(0), turns);
+    await all;
+    const late = await this.settle(job, outcomes, turns);
+    if (early !== undefined || late !== undefined) {
+      throw new RetryJob(Math.min(early ?? Infinity, late ?? Infinity));
     }
-    if (retryInMs !== undefined) throw new RetryJob(retryInMs);
+  }
+
+  private async settle(
+    job: TakenJob,
+    outcomes: readonly Leftover[],
+    turns: ChunkTurns,
+  ): Promise<number | undefined> {
+    const { store, push, options } = this.parts;
+    const { namespace } = options;
+    try {
+      return await settleLeftovers(job, outcomes, () => turns.fitting(), {
+        namespace,
+        store,
+        push,
+      });
+    } catch (error) {
+      // A part of it may have been done; running the job again does the rest.
+      if (store.isInfrastructureError(error)) this.report(error);
+      return postponedMs(this.draining ? 0 : job.earlierRuns);
+    }
   }
 
   /**
@@ -85,46 +131,55 @@ export class DeliveryExecutor {
     this.shutdown.abort(new ShuttingDownError());
   }
 
-  /** Returns ms to wait before another attempt; `undefined` when the delivery is done with. */
-  private async deliver(
-    handlerId: string,
-    { position, epoch, event }: JobDelivery,
-    queue: string,
-    earlierRuns: number,
-  ): Promise<number | undefined> {
-    const ref = { position, epoch, handler: handlerId };
+  private async deliver(work: Work): Promise<Leftover> {
+    const { job, delivery } = work;
+    const { position, epoch, event } = delivery;
+    const ref = { position, epoch, handler: job.data.handler };
     const { eventId, name } = event ?? {};
-    const signal: DeliverySignal = { eventId, event: name, handler: handlerId, position };
+    const signal: DeliverySignal = { eventId, event: name, handler: ref.handler, position };
     try {
       const state = await this.parts.marks.state(ref);
       if (state === undefined) return this.skip(signal, 'it does not exist');
       const reason = reasonToSkip(state, ref);
       if (reason !== undefined) return this.skip(signal, reason);
+      if (state.chunk !== (job.data.chunk ?? null)) {
+        this.skip(signal, 'it belongs to another job');
+        return { kind: 'moved', chunk: state.chunk };
+      }
       // Looked for after the state was read: jobs of a retired handler end, though its code is gone.
-      const handler = this.parts.directory.findLocal(handlerId);
-      if (handler === undefined) return this.park(signal, queue, earlierRuns);
-      return await this.readAndRun({ handler, ref, state, earlierRuns }, event, queue, signal);
+      const handler = this.parts.directory.findLocal(ref.handler);
+      if (handler === undefined) return this.park(signal, job);
+      return await this.readAndRun(
+        { handler, ref, state, earlierRuns: job.earlierRuns },
+        work,
+        signal,
+      );
     } catch (error) {
       // Not the handler's: the database could not be asked, or refused. BullMQ never sees it.
       // (What handlers throw tells nothing here: it may be about a database of their own.)
       const { store } = this.parts;
       if (store.isInfrastructureError(error) && !store.isContention(error)) this.report(error);
-      return this.postpone(signal, error, earlierRuns);
+      return this.postpone(signal, error, job.earlierRuns);
     }
   }
 
   private async readAndRun(
     run: Omit<Attempt, 'event' | 'number'>,
-    inline: LoggedEvent | undefined,
-    queue: string,
+    { job, delivery, turns }: Work,
     signal: DeliverySignal,
-  ): Promise<number | undefined> {
-    const event = await this.eventOf(run.state, inline);
+  ): Promise<Leftover> {
+    const event = await this.eventOf(run.state, delivery.event);
     if (event === undefined) return this.skip(signal, 'its event is not in the log');
     const full = { ...signal, eventId: event.eventId, event: event.name };
     // During a deployment another process has a handler of this id that takes it (B8).
-    if (!run.handler.events.includes(event.name)) return this.park(full, queue, run.earlierRuns);
-    return this.run({ ...run, event, number: run.state.attempts + 1 }, full);
+    if (!run.handler.events.includes(event.name)) return this.park(full, job);
+    const endTurn = await turns.take();
+    if (endTurn === undefined) return { kind: 'late' };
+    try {
+      return await this.run({ ...run, event, number: run.state.attempts + 1 }, full, endTurn);
+    } finally {
+      endTurn();
+    }
   }
 
   /** The job's copy, unless the position was given to another event since (a restored database). */
@@ -137,13 +192,21 @@ export class DeliveryExecutor {
     return event;
   }
 
-  private async run(attempt: Attempt, signal: DeliverySignal): Promise<number | undefined> {
+  /** @param onHandled called when the handler has ended, and only its marks are missing */
+  private async run(
+    attempt: Attempt,
+    signal: DeliverySignal,
+    onHandled: () => void,
+  ): Promise<Leftover> {
     const { number, state } = attempt;
     const started = performance.now();
     const { maxAttempts } = state;
     this.parts.signals.publish('delivery.started', { ...signal, attempt: number, maxAttempts });
     try {
-      const completed = await this.parts.runner.run(attempt, this.shutdown.signal);
+      const completed = await this.parts.runner.run(attempt, this.shutdown.signal, () => {
+        onHandled();
+        this.parts.paces.record(attempt.handler.id, performance.now() - started);
+      });
       this.losses.forget(nameOf(attempt.ref));
       if (!completed) return this.skip(signal, 'it was done meanwhile');
       const durationMs = Math.round(performance.now() - started);
@@ -162,7 +225,7 @@ export class DeliveryExecutor {
     { handler, ref, state, number, earlierRuns }: Attempt,
     signal: DeliverySignal,
     thrown: unknown,
-  ): Promise<number | undefined> {
+  ): Promise<Leftover> {
     const early = thrown instanceof CommittedEarly;
     const error = early ? harmless(thrown.cause) : thrown;
     // What is committed is no outage's doing.
@@ -193,7 +256,7 @@ export class DeliveryExecutor {
       return undefined;
     }
     this.parts.signals.publish('delivery.failed', { ...facts, retryInMs });
-    return retryInMs;
+    return { kind: 'failed', inMs: retryInMs };
   }
 
   /**
@@ -201,12 +264,12 @@ export class DeliveryExecutor {
    *
    * @throws the error, where it is an outage's or a contention's
    */
-  private unmarked(signal: DeliverySignal, error: unknown, earlierRuns: number): number {
+  private unmarked(signal: DeliverySignal, error: unknown, earlierRuns: number): Leftover {
     const { store } = this.parts;
     if (store.isInfrastructureError(error) || store.isContention(error)) throw error;
     const retryInMs = unmarkedMs(earlierRuns);
     this.parts.signals.publish('delivery.unmarked', { ...signal, retryInMs, error });
-    return retryInMs;
+    return { kind: 'postponed', inMs: retryInMs };
   }
 
   private async costsAttempt(ref: DeliveryRef, error: unknown): Promise<boolean> {
@@ -245,17 +308,17 @@ export class DeliveryExecutor {
     if (!this.draining) this.onOutage?.(outage);
   }
 
-  private park(signal: DeliverySignal, queue: string, earlierRuns: number): number {
+  private park(signal: DeliverySignal, { queue, earlierRuns }: TakenJob): Leftover {
     const retryInMs = parkedMs(earlierRuns);
     this.parts.signals.publish('delivery.parked', { ...signal, queue, retryInMs });
-    return retryInMs;
+    return { kind: 'postponed', inMs: retryInMs };
   }
 
-  private postpone(signal: DeliverySignal, error: unknown, earlierRuns: number): number {
+  private postpone(signal: DeliverySignal, error: unknown, earlierRuns: number): Leftover {
     // Another process is to take over soon what a shutdown has cut off.
     const retryInMs = postponedMs(this.draining ? 0 : earlierRuns);
     this.parts.signals.publish('delivery.postponed', { ...signal, retryInMs, error });
-    return retryInMs;
+    return { kind: 'postponed', inMs: retryInMs };
   }
 
   private skip(signal: DeliverySignal, reason: string): undefined {

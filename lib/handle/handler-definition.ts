@@ -33,8 +33,8 @@ export interface HandlerDefaults {
   readonly priority: number;
   readonly timeoutMs: number;
   readonly delayAfter: ResolveDelay;
-  /** Names of the configured queues. */
-  readonly queues: readonly string[];
+  /** The configured queues. */
+  readonly queues: readonly { readonly queue: string; readonly limiter: object | undefined }[];
 }
 
 /**
@@ -59,12 +59,15 @@ export function defineHandler(
   const aliases = options.aliases ?? [];
   const badId = [id, ...aliases].find((each) => !isHandlerId(each));
   if (badId !== undefined) refuse(`"${badId}" is not a valid handler id.`);
+  const queue = queueOf(options, source.place, defaults.queues);
+  const perJob = queue.limiter === undefined ? undefined : 1;
   return {
     id,
     aliases: aliases.filter((alias) => alias !== id),
     events: [...new Set(names)],
     definitions: events.filter((event) => typeof event !== 'string'),
-    queue: queueOf(options, source.place, defaults.queues),
+    queue: queue.queue,
+    ...(perJob !== undefined && { perJob }),
     maxAttempts: wholeNumber(options.attempts, defaults.attempts, 'attempts', 1_000_000, refuse),
     priority: wholeNumber(options.priority, defaults.priority, 'priority', MAX_PRIORITY, refuse),
     timeoutMs: timeoutOf(options, defaults, refuse),
@@ -77,8 +80,17 @@ export function defineHandler(
 
 /** The part that is kept in the database. */
 export function toRegistered(handler: HandlerDefinition): RegisteredHandler {
-  const { id, aliases, events, queue, maxAttempts, priority, transactional } = handler;
-  return { id, aliases, events, queue, maxAttempts, priority, transactional };
+  const { id, aliases, events, queue, maxAttempts, priority, transactional, perJob } = handler;
+  return {
+    id,
+    aliases,
+    events,
+    queue,
+    maxAttempts,
+    priority,
+    transactional,
+    ...(perJob !== undefined && { perJob }),
+  };
 }
 
 type Refuse = (problem: string) => never;
@@ -104,10 +116,12 @@ function rejectUnknown(options: HandlerOptions, refuse: Refuse): void {
   }
 }
 
-function queueOf(options: HandlerOptions, place: string, queues: readonly string[]): string {
-  const queue = options.queue ?? 'default';
-  if (queues.includes(queue)) return queue;
-  throw new UnknownQueueError(place, queue, queues, nearest(queue, queues));
+function queueOf(options: HandlerOptions, place: string, queues: HandlerDefaults['queues']) {
+  const name = options.queue ?? 'default';
+  const found = queues.find(({ queue }) => queue === name);
+  if (found !== undefined) return found;
+  const names = queues.map(({ queue }) => queue);
+  throw new UnknownQueueError(place, name, names, nearest(name, names));
 }
 
 function wholeNumber(

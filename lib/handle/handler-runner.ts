@@ -77,16 +77,22 @@ export class HandlerRunner {
    * Resolves once the delivery is completed: true by this run, false by another one.
    *
    * @param shutdown aborts the handler's signal
+   * @param onHandled called when the handler has ended well, and at most its completion is to be marked
    * @throws what the handler threw, or {@link NotTheHandler}, or {@link CommittedEarly}
    */
-  run(attempt: Attempt, shutdown: AbortSignal): Promise<boolean> {
+  run(attempt: Attempt, shutdown: AbortSignal, onHandled: () => void): Promise<boolean> {
     return attempt.handler.transactional
-      ? this.transactionPermits.run(() => this.runInTransaction(attempt, shutdown))
-      : this.runAndMark(attempt, shutdown);
+      ? this.transactionPermits.run(() => this.runInTransaction(attempt, shutdown, onHandled))
+      : this.runAndMark(attempt, shutdown, onHandled);
   }
 
-  private async runAndMark(attempt: Attempt, shutdown: AbortSignal): Promise<boolean> {
+  private async runAndMark(
+    attempt: Attempt,
+    shutdown: AbortSignal,
+    onHandled: () => void,
+  ): Promise<boolean> {
     await this.invoke(attempt, shutdown, undefined);
+    onHandled();
     try {
       return await this.parts.marks.complete(attempt.ref);
     } catch (error) {
@@ -98,7 +104,11 @@ export class HandlerRunner {
    * Completion first, then the handler, in one transaction: a second run of the same job can't lock
    * the row, and is postponed. The commit is guarded like one with an emit.
    */
-  private async runInTransaction(attempt: Attempt, shutdown: AbortSignal): Promise<boolean> {
+  private async runInTransaction(
+    attempt: Attempt,
+    shutdown: AbortSignal,
+    onHandled: () => void,
+  ): Promise<boolean> {
     let fromHandler = false;
     let connection: ConnectionWatch | undefined;
     let guarded: QueryRunner | undefined;
@@ -128,6 +138,7 @@ export class HandlerRunner {
     };
     try {
       await this.parts.transactions.outside(() => this.parts.dataSource.transaction(work));
+      onHandled();
       return true;
     } catch (error) {
       if (guarded !== undefined && windows.wasCommittedEarly(guarded)) {

@@ -37,9 +37,7 @@ export class QueueWorkers {
   start(): void {
     if (this.workers.length > 0) return;
     const { queue, queues, executor } = this.parts;
-    this.workers = queues.map((options) =>
-      queue.work(options, (job, earlierRuns) => executor.process(job, options.queue, earlierRuns)),
-    );
+    this.workers = queues.map((options) => queue.work(options, (job) => executor.process(job)));
   }
 
   /**

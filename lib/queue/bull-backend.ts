@@ -50,6 +50,7 @@ export interface BullJob {
   readonly data: DeliveryJobData;
   /** Earlier runs that ended in a retry. */
   readonly attemptsMade: number;
+  readonly opts: { readonly priority?: number };
   /** Of its lock; a worker sets it before it hands the job over. */
   readonly token?: string;
   /** Resolves to 0 if the lock is not the token's any more. */

@@ -150,14 +150,20 @@ export class BullQueueWorker implements QueueWorker {
   }
 
   private process(job: BullJob): Promise<void> {
-    const { lockDurationMs } = this.parts.options;
+    const { queue, lockDurationMs } = this.parts.options;
     const came = performance.now();
     return this.gate.run(async () => {
       const waited = performance.now() - came;
       if (waited >= lockDurationMs && !(await keepsLock(job, lockDurationMs))) {
         throw new RetryJob(LEFT_BEHIND_MS);
       }
-      return this.parts.process(job.data, job.attemptsMade);
+      const { data, attemptsMade, opts } = job;
+      return this.parts.process({
+        data,
+        queue,
+        priority: opts.priority,
+        earlierRuns: attemptsMade,
+      });
     });
   }
 

@@ -1,14 +1,15 @@
 import { createHash } from 'node:crypto';
-import type { DeliveryRef, LoggedEvent, RegisteredHandler } from '../store/event-store.js';
-import type { DeliveryJob } from './event-queue.js';
+import type { ChunkedRef, LoggedEvent, RegisteredHandler } from '../store/event-store.js';
+import type { DeliveryJob, JobDelivery } from './event-queue.js';
 
 /**
- * Job id of a delivery in one epoch. BullMQ allows no `:` and no integers; the handler's part is
+ * Id of the job that carries a delivery in one epoch: its own one, or its chunk's. BullMQ allows no `:` and no integers; the handler's part is
  * kept readable where it fits and hashed where it was changed, so that different handlers never
  * share an id.
  */
-export function jobId(namespace: string, { position, handler, epoch }: DeliveryRef): string {
-  return `${namespace}-${position}-${safeHandler(handler)}-${epoch}`;
+export function jobId(namespace: string, { position, handler, epoch, chunk }: ChunkedRef): string {
+  const which = chunk === null ? position : `c${chunk}`;
+  return `${namespace}-${which}-${safeHandler(handler)}-${epoch}`;
 }
 
 function safeHandler(handler: string): string {
@@ -25,26 +26,30 @@ export function queueName(scope: { namespace: string; identity: string }, queue:
   return `events.${scope.namespace}.${queue}.${scope.identity}`;
 }
 
+/** Where jobs go. */
+export interface JobTarget {
+  readonly queue: string;
+  readonly priority: number | undefined;
+}
+
+/** The job of deliveries of one handler, epoch and chunk; of one delivery where there is no chunk. */
 export function toJob(
   namespace: string,
-  ref: DeliveryRef,
-  event: LoggedEvent,
-  target: { queue: string; priority: number | undefined },
-  maxInlineBytes: number,
+  ref: ChunkedRef,
+  deliveries: readonly JobDelivery[],
+  { queue, priority }: JobTarget,
 ): DeliveryJob {
-  const { position, handler, epoch } = ref;
-  const inline = isInline(event, maxInlineBytes);
+  const { handler, chunk } = ref;
   return {
     id: jobId(namespace, ref),
-    queue: target.queue,
-    priority: target.priority,
-    data: { handler, deliveries: [{ position, epoch, ...(inline && { event }) }] },
+    queue,
+    priority,
+    data: { handler, ...(chunk !== null && { chunk }), deliveries },
   };
 }
 
 /** Large events stay out of the queue's memory (failure mode B5). */
-function isInline(event: LoggedEvent, maxInlineBytes: number): boolean {
-  const { data, metadata } = event;
+export function isInline({ data, metadata }: LoggedEvent, maxInlineBytes: number): boolean {
   return Buffer.byteLength(JSON.stringify({ data, metadata })) <= maxInlineBytes;
 }
 

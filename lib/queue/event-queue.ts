@@ -3,6 +3,8 @@ import type { LoggedEvent } from '../store/event-store.js';
 /** What a job carries: deliveries of one handler. */
 export interface DeliveryJobData {
   readonly handler: string;
+  /** What the deliveries have in common in the database; left out where there is one only. */
+  readonly chunk?: number;
   readonly deliveries: readonly JobDelivery[];
 }
 
@@ -38,12 +40,18 @@ export interface WorkOptions {
   readonly pollIntervalMs: number;
 }
 
-/**
- * Resolve: the job is done with. Throw {@link RetryJob}: run it again later.
- *
- * @param earlierRuns how often this job was to be run again already
- */
-export type ProcessJob = (data: DeliveryJobData, earlierRuns: number) => Promise<void>;
+/** A job that is run. */
+export interface TakenJob {
+  readonly data: DeliveryJobData;
+  /** As in {@link DeliveryJob}. */
+  readonly queue: string;
+  readonly priority: number | undefined;
+  /** How often it was to be run again already. */
+  readonly earlierRuns: number;
+}
+
+/** Resolve: the job is done with. Throw {@link RetryJob}: run it again later. */
+export type ProcessJob = (job: TakenJob) => Promise<void>;
 
 /** Thrown by a {@link ProcessJob}: not an error to report, only "again, in `delayMs`". */
 export class RetryJob extends Error {

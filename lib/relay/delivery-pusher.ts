@@ -1,14 +1,16 @@
-import { jobPriorities, toJob } from '../queue/delivery-job.js';
-import type { DeliveryJob, EventQueue } from '../queue/event-queue.js';
+import { isInline, jobPriorities, toJob, type JobTarget } from '../queue/delivery-job.js';
+import type { DeliveryJob, EventQueue, JobDelivery } from '../queue/event-queue.js';
+import { chunkAt, chunkSize, inChunks } from '../store/chunks.js';
 import type {
+  ChunkedRef,
   QueuedDelivery,
   RegisteredHandler,
   RelayedBatch,
   RescuedDelivery,
 } from '../store/event-store.js';
 
-/** Jobs per push. */
-const CHUNK = 1_000;
+/** Deliveries per push, at least: each push is answered in time. */
+const PUSHED_AT_ONCE = 1_000;
 
 /** Makes jobs of deliveries and pushes them to the queue. */
 export class DeliveryPusher {
@@ -21,37 +23,45 @@ export class DeliveryPusher {
     return this.queue.ready();
   }
 
-  /**
-   * Pushes in chunks, so that each is answered in time.
-   *
-   * @param onProgress called with what is left after each chunk
-   */
+  /** @param onProgress called with what is left after each part that was pushed */
   async push(
     jobs: readonly DeliveryJob[],
     onProgress: (left: readonly DeliveryJob[]) => void = () => undefined,
   ): Promise<void> {
-    for (let start = 0; start < jobs.length; start += CHUNK) {
-      await this.queue.push(jobs.slice(start, start + CHUNK));
-      onProgress(jobs.slice(start + CHUNK));
+    for (let start = 0; start < jobs.length;) {
+      let end = start;
+      for (let count = 0; end < jobs.length && count < PUSHED_AT_ONCE; end++) {
+        count += jobs[end]?.data.deliveries.length ?? 0;
+      }
+      await this.queue.push(jobs.slice(start, end));
+      onProgress(jobs.slice(end));
+      start = end;
     }
   }
 
-  /** One job per event and subscribed handler: the same fan-out the relay transaction stored. */
+  /** Jobs for the same fan-out, in the same chunks, that the relay transaction stored. */
   jobsOf({ events, handlers }: RelayedBatch): DeliveryJob[] {
-    const subscribers = new Map<string, RegisteredHandler[]>();
+    const first = events[0]?.position ?? 0;
+    const subscribers = new Map<string, { id: string; size: number }[]>();
     for (const handler of handlers) {
+      const subscriber = { id: handler.id, size: chunkSize(handler, events.length) };
       for (const name of new Set(handler.events)) {
         const list = subscribers.get(name);
-        if (list === undefined) subscribers.set(name, [handler]);
-        else list.push(handler);
+        if (list === undefined) subscribers.set(name, [subscriber]);
+        else list.push(subscriber);
       }
     }
-    const targets = this.targets(handlers);
-    return events.flatMap((event) =>
-      (subscribers.get(event.name) ?? []).map(({ id }) =>
-        this.job({ position: event.position, handler: id, epoch: 0, event }, targets),
-      ),
-    );
+    const deliveries = events.flatMap((event) => {
+      const { position } = event;
+      return (subscribers.get(event.name) ?? []).map(({ id, size }) => ({
+        position,
+        handler: id,
+        epoch: 0,
+        chunk: chunkAt(position, first, size),
+        event,
+      }));
+    });
+    return this.jobs(deliveries, handlers);
   }
 
   /** Jobs of overdue deliveries; those of handlers nobody has any more are left out. */
@@ -59,48 +69,101 @@ export class DeliveryPusher {
     deliveries: readonly RescuedDelivery[],
     handlers: readonly RegisteredHandler[],
   ): DeliveryJob[] {
-    const targets = this.targets(handlers);
-    return deliveries
-      .filter(({ handler }) => targets.has(handler))
-      .map((delivery) => this.job(delivery, targets));
+    return this.jobs(deliveries, handlers);
   }
 
-  /** Like {@link rescueJobs}, with the waits before next attempts that a wiped queue has lost. */
-  refillJobs(
+  /**
+   * Like {@link rescueJobs}, in chunks of their own and with the waits before next attempts that a
+   * wiped queue has lost.
+   *
+   * @returns the jobs, and the deliveries whose chunk is another one than before: to be saved before
+   *   the jobs are pushed
+   */
+  refill(
     deliveries: readonly QueuedDelivery[],
     handlers: readonly RegisteredHandler[],
+  ): { jobs: DeliveryJob[]; moved: ChunkedRef[] } {
+    const due = deliveries.filter(({ dueInMs }) => dueInMs <= 0);
+    const chunked = rechunk(due, handlers);
+    const before = new Map(due.map((delivery) => [nameOf(delivery), delivery.chunk]));
+    const later = deliveries
+      .filter(({ dueInMs }) => dueInMs > 0)
+      .flatMap(({ dueInMs, ...delivery }) =>
+        this.jobs([delivery], handlers).map((job) => ({ ...job, delayMs: dueInMs })),
+      );
+    return {
+      jobs: [...this.jobs(chunked, handlers), ...later],
+      moved: chunked.filter((delivery) => before.get(nameOf(delivery)) !== delivery.chunk),
+    };
+  }
+
+  private jobs(
+    deliveries: readonly RescuedDelivery[],
+    handlers: readonly RegisteredHandler[],
   ): DeliveryJob[] {
-    const targets = this.targets(handlers);
-    return deliveries
-      .filter(({ handler }) => targets.has(handler))
-      .map(({ dueInMs, ...delivery }) => ({
-        ...this.job(delivery, targets),
-        ...(dueInMs > 0 && { delayMs: dueInMs }),
-      }));
-  }
-
-  private job(delivery: RescuedDelivery, targets: Targets): DeliveryJob {
     const { namespace, maxInlineBytes } = this.settings;
-    const { event, ...ref } = delivery;
-    const target = targets.get(delivery.handler) as Target;
-    return toJob(namespace, ref, event, target, maxInlineBytes);
-  }
-
-  /** Handler id or alias → where its jobs go. */
-  private targets(handlers: readonly RegisteredHandler[]): Targets {
-    const priorities = jobPriorities(handlers);
-    const targets: Targets = new Map();
-    for (const { id, aliases, queue } of handlers) {
-      for (const name of [id, ...aliases]) {
-        targets.set(name, { queue, priority: priorities.get(id) });
-      }
-    }
-    return targets;
+    const targets = targetsOf(handlers);
+    const inline = new Map<unknown, boolean>();
+    const toJobDelivery = ({ position, epoch, event }: RescuedDelivery): JobDelivery => {
+      const known = inline.get(event) ?? isInline(event, maxInlineBytes);
+      inline.set(event, known);
+      return { position, epoch, ...(known && { event }) };
+    };
+    return groupBy(deliveries, chunkName).flatMap((group) => {
+      const [first] = group as [RescuedDelivery];
+      const target = targets.get(first.handler);
+      if (target === undefined) return [];
+      return [toJob(namespace, first, group.map(toJobDelivery), target)];
+    });
   }
 }
 
-interface Target {
-  readonly queue: string;
-  readonly priority: number | undefined;
+function rechunk(
+  deliveries: readonly QueuedDelivery[],
+  handlers: readonly RegisteredHandler[],
+): QueuedDelivery[] {
+  const byName = new Map(
+    handlers.flatMap((handler) =>
+      [handler.id, ...handler.aliases].map((name) => [name, handler] as const),
+    ),
+  );
+  const groups = groupBy(deliveries, ({ handler, epoch }) => `${epoch} ${handler}`);
+  return groups.flatMap((group) => {
+    const handler = byName.get(group[0]?.handler ?? '');
+    return inChunks(group, handler === undefined ? 1 : chunkSize(handler, group.length));
+  });
 }
-type Targets = Map<string, Target>;
+
+export function countDeliveries(jobs: readonly DeliveryJob[]): number {
+  return jobs.reduce((sum, { data }) => sum + data.deliveries.length, 0);
+}
+
+/** Deliveries of one name share a job. */
+export function chunkName({ position, handler, epoch, chunk }: ChunkedRef): string {
+  return chunk === null ? `${position} ${epoch} ${handler}` : `c${chunk} ${epoch} ${handler}`;
+}
+
+function nameOf({ position, handler, epoch }: ChunkedRef): string {
+  return `${position} ${epoch} ${handler}`;
+}
+
+function groupBy<Item>(items: readonly Item[], groupOf: (item: Item) => string): Item[][] {
+  const groups = new Map<string, Item[]>();
+  for (const item of items) {
+    const name = groupOf(item);
+    const group = groups.get(name);
+    if (group === undefined) groups.set(name, [item]);
+    else group.push(item);
+  }
+  return [...groups.values()];
+}
+
+/** Handler id or alias → where its jobs go. */
+function targetsOf(handlers: readonly RegisteredHandler[]): Map<string, JobTarget> {
+  const priorities = jobPriorities(handlers);
+  return new Map(
+    handlers.flatMap(({ id, aliases, queue }) =>
+      [id, ...aliases].map((name) => [name, { queue, priority: priorities.get(id) }] as const),
+    ),
+  );
+}

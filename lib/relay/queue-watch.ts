@@ -3,7 +3,7 @@ import { QueueUnavailableError } from '../errors.js';
 import type { Signals } from '../observability/signals.js';
 import type { EventQueue } from '../queue/event-queue.js';
 import type { EventStore } from '../store/event-store.js';
-import type { DeliveryPusher } from './delivery-pusher.js';
+import { countDeliveries, type DeliveryPusher } from './delivery-pusher.js';
 
 /** Deliveries read and pushed at a time; so few that a page takes far less than a take-over. */
 const PAGE = 500;
@@ -97,9 +97,11 @@ export class QueueWatch {
     let from: string | undefined;
     for (let pages = 1; ; pages++) {
       const page = await this.store.queuedDeliveries(PAGE, from);
-      const jobs = this.pusher.refillJobs(page.deliveries, await this.store.handlers());
+      const handlers = await this.store.handlers();
+      const { jobs, moved } = this.pusher.refill(page.deliveries, handlers);
+      if (moved.length > 0) await this.store.setChunks(moved);
       await this.pusher.push(jobs);
-      if (!page.again) deliveries += jobs.length;
+      if (!page.again) deliveries += countDeliveries(jobs);
       from = page.next;
       // Stopped, or wiped again: a next check, here or elsewhere, begins anew.
       if (this.stopped || (await this.queue.generation()) !== generation) return 0;

@@ -3,7 +3,7 @@ import { pause } from '../common/time-limit.js';
 import type { Signals } from '../observability/signals.js';
 import type { DeliveryJob } from '../queue/event-queue.js';
 import type { EventStore, RelayLimits } from '../store/event-store.js';
-import type { DeliveryPusher } from './delivery-pusher.js';
+import { countDeliveries, type DeliveryPusher } from './delivery-pusher.js';
 import { UnhandledEvents } from './unhandled-events.js';
 
 /** How soon to look again when another relay holds the lock, in ms; up to twice that by chance. */
@@ -93,7 +93,7 @@ export class Relay {
     this.unpushed = this.pusher.jobsOf(batch);
     this.signals.publish('relay.moved', {
       events: batch.events.length,
-      deliveries: this.unpushed.length,
+      deliveries: countDeliveries(this.unpushed),
       lastPosition: last.position,
     });
     this.unhandled.report(batch);
@@ -103,7 +103,7 @@ export class Relay {
 
   private async pushUnpushed(): Promise<void> {
     if (this.unpushed.length === 0) return;
-    const deliveries = this.unpushed.length;
+    const deliveries = countDeliveries(this.unpushed);
     await this.pusher.push(this.unpushed, (left) => {
       this.unpushed = left;
     });

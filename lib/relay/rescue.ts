@@ -6,7 +6,7 @@ import type {
   RelayLimits,
   RescuedDelivery,
 } from '../store/event-store.js';
-import type { DeliveryPusher } from './delivery-pusher.js';
+import { chunkName, countDeliveries, type DeliveryPusher } from './delivery-pusher.js';
 
 /** Stranded deliveries that were told of; beyond that, they may be told of again. */
 const MAX_TOLD = 10_000;
@@ -53,18 +53,25 @@ export class Rescue {
   /** Pushes everything that is overdue, batch by batch; returns the number of deliveries. */
   async sweep(): Promise<number> {
     let total = 0;
+    /** Parts of chunks whose rest may come with the next batch: pushed alone they'd take its job's place. */
+    let held: readonly RescuedDelivery[] = [];
     for (;;) {
       // Asked first: taking deliveries postpones them.
       await this.pusher.ready();
-      const { deliveries: overdue, lost, full } = await this.store.rescue(this.limits);
+      const { deliveries, lost, full } = await this.store.rescue(this.limits);
       for (const delivery of lost) this.tell(delivery);
+      const last = !full || this.stopped;
+      const taken = [...held, ...deliveries];
+      held = last ? [] : lastOfEachHandler(taken);
+      const overdue = taken.filter((delivery) => !held.includes(delivery));
       if (overdue.length > 0) {
         const jobs = this.pusher.rescueJobs(overdue, await this.store.handlers());
-        await this.push(jobs, overdue);
-        total += jobs.length;
-        if (jobs.length > 0) this.signals.publish('rescue.pushed', { deliveries: jobs.length });
+        await this.push(jobs, taken);
+        const pushed = countDeliveries(jobs);
+        total += pushed;
+        if (pushed > 0) this.signals.publish('rescue.pushed', { deliveries: pushed });
       }
-      if (!full || this.stopped) return total;
+      if (last) return total;
     }
   }
 
@@ -94,4 +101,13 @@ export class Rescue {
       this.signals.publish('rescue.failed', { error });
     }
   }
+}
+
+/** The deliveries of the last chunk of each handler: chunks end in the order of their positions. */
+function lastOfEachHandler(deliveries: readonly RescuedDelivery[]): RescuedDelivery[] {
+  const last = new Map(deliveries.map((delivery) => [delivery.handler, delivery]));
+  const names = new Set(
+    [...last.values()].filter(({ chunk }) => chunk !== null).map((delivery) => chunkName(delivery)),
+  );
+  return deliveries.filter((delivery) => names.has(chunkName(delivery)));
 }

@@ -67,6 +67,8 @@ export interface RegisteredHandler {
   readonly transactional: boolean;
   /** Former ids, whose waiting deliveries it takes over. */
   readonly aliases: readonly string[];
+  /** Deliveries that one job is to carry at most, as the handler is limited or was found to be quick. */
+  readonly perJob?: number;
 }
 
 export type DeliveryStatus = 'queued' | 'completed' | 'dead' | 'discarded';
@@ -78,7 +80,13 @@ export interface DeliveryRef {
   readonly epoch: number;
 }
 
-export interface DeliveryState extends DeliveryRef {
+/** A delivery and the chunk it is in: its job carries others of its handler and epoch, too. */
+export interface ChunkedRef extends DeliveryRef {
+  /** What the deliveries of a chunk have in common; null: its job carries nothing else. */
+  readonly chunk: number | null;
+}
+
+export interface DeliveryState extends ChunkedRef {
   readonly eventId: string;
   readonly status: DeliveryStatus;
   /** Attempts made so far. */
@@ -107,7 +115,7 @@ export interface RelayedBatch {
 }
 
 /** A delivery whose job may be lost, to be pushed again. */
-export interface RescuedDelivery extends DeliveryRef {
+export interface RescuedDelivery extends ChunkedRef {
   readonly event: LoggedEvent;
 }
 
@@ -203,10 +211,15 @@ export interface EventStore {
    * delivery per subscribed handler. `busy`: another relay holds the namespace's lock.
    */
   relay(limits: RelayLimits): Promise<RelayedBatch | 'busy'>;
-  /** Queued deliveries whose `rescue_at` has passed, each postponed by this call. */
+  /**
+   * Queued deliveries whose `rescue_at` has passed, each postponed by this call. In the order of
+   * `rescue_at` and position.
+   */
   rescue(limits: RelayLimits): Promise<RescuedBatch>;
   /** Takes back the postponement, for deliveries that could not be pushed. */
   unrescue(refs: readonly DeliveryRef[], rescueAfterMs: number): Promise<void>;
+  /** Moves deliveries that are queued in the expected epoch to other chunks, or out of them. */
+  setChunks(deliveries: readonly ChunkedRef[]): Promise<void>;
 
   /**
    * The generation of the queue that all deliveries were pushed to, or how far a refill is; undefined
@@ -235,7 +248,10 @@ export interface EventStore {
    * runner it waits for nobody: it rejects with a contention where another transaction has a row.
    */
   complete(refs: readonly DeliveryRef[], runner?: QueryRunner): Promise<boolean[]>;
-  /** Records failed attempts; false for one that was not queued in this epoch any more. */
+  /**
+   * Records failed attempts, and takes their deliveries out of their chunks; false for one that was
+   * not queued in this epoch any more.
+   */
   fail(attempts: readonly FailedAttempt[], rescueAfterMs: number): Promise<boolean[]>;
 
   /** Events by position, in any order; missing ones are left out. */

@@ -1,10 +1,12 @@
 import { toLoggedEvent, type EventRow } from './event-row.js';
-import type { QueuedPage, RescuedDelivery } from './event-store.js';
+import type { ChunkedRef, QueuedPage, RescuedDelivery } from './event-store.js';
 
-interface DeliveryKeyRow {
+/** A delivery as queries name it. */
+export interface DeliveryKeyRow {
   readonly position: string;
   readonly handler: string;
   readonly epoch: string;
+  readonly chunk: string | null;
 }
 
 /** A delivery with its event, as the dialects' queries return it; null where the log has no such event. */
@@ -42,15 +44,15 @@ export const MOVED_BEFORE_SECONDS = 60;
 /** None or one: what the log has lost can't be pushed. */
 function toRescued(row: RescuedRow): RescuedDelivery[] {
   if (row.event_id === null) return [];
-  const { handler } = row;
-  return [
-    {
-      position: Number(row.position),
-      handler,
-      epoch: Number(row.epoch),
-      event: toLoggedEvent(row),
-    },
-  ];
+  return [{ ...toChunkedRef(row), event: toLoggedEvent(row) }];
+}
+
+export function toChunkedRef({ position, handler, epoch, chunk }: DeliveryKeyRow): ChunkedRef {
+  return { position: Number(position), handler, epoch: Number(epoch), chunk: toChunk(chunk) };
+}
+
+export function toChunk(chunk: string | number | null): number | null {
+  return chunk === null ? null : Number(chunk);
 }
 
 export function parseCursor(from: string | undefined): QueuedCursor | undefined {

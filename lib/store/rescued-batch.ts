@@ -1,4 +1,4 @@
-import type { DeliveryRef, LoggedEvent, RescuedBatch } from './event-store.js';
+import type { ChunkedRef, LoggedEvent, RescuedBatch } from './event-store.js';
 
 /**
  * What a look for overdue deliveries took, with their events.
@@ -6,7 +6,7 @@ import type { DeliveryRef, LoggedEvent, RescuedBatch } from './event-store.js';
  * @param events those that the log has; one may stand there for several deliveries, or several times
  */
 export function toRescuedBatch(
-  taken: readonly DeliveryRef[],
+  taken: readonly ChunkedRef[],
   events: readonly LoggedEvent[],
   batchSize: number,
 ): RescuedBatch {

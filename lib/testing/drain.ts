@@ -123,7 +123,7 @@ export class Drain {
       for (const delivery of page.deliveries) {
         const isDue = retries === 'all' || this.isDue(delivery);
         const isHere = directory.findLocal(delivery.handler)?.events.includes(delivery.event.name);
-        const [job] = isDue && isHere === true ? pusher.refillJobs([delivery], handlers) : [];
+        const [job] = isDue && isHere === true ? pusher.rescueJobs([delivery], handlers) : [];
         if (job !== undefined) found.push({ delivery, job });
       }
       from = page.next;
@@ -141,7 +141,7 @@ export class Drain {
     try {
       // As a queue hands it over.
       const data = JSON.parse(JSON.stringify(job.data)) as DeliveryJob['data'];
-      await this.parts.executor.process(data, job.queue, 0);
+      await this.parts.executor.process({ ...job, data, earlierRuns: 0 });
     } catch (error) {
       if (!(error instanceof RetryJob)) throw error;
     } finally {

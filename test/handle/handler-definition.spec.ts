@@ -12,7 +12,11 @@ const defaults = {
   priority: 50,
   timeoutMs: 30_000,
   delayAfter: () => 1_000,
-  queues: ['default', 'mail'],
+  queues: [
+    { queue: 'default', limiter: undefined },
+    { queue: 'mail', limiter: undefined },
+    { queue: 'slow', limiter: { max: 1, duration: 1_000 } },
+  ],
 };
 const source = {
   place: 'Mails.confirm (in MailModule)',
@@ -99,7 +103,7 @@ describe('a handler is refused, with its place,', () => {
   it('for a queue that is not configured, with the nearest name', () => {
     expect(() => define({ queue: 'mails' })).toThrow(UnknownQueueError);
     expect(() => define({ queue: 'mails' })).toThrow(
-      /queue "mails".*did you mean "mail"\?.*Known queues: default, mail/,
+      /queue "mails".*did you mean "mail"\?.*Known queues: default, mail, slow/,
     );
   });
 });

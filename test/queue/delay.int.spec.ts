@@ -16,7 +16,7 @@ describe.each(QUEUE_KINDS)('a queue on %s', (kind) => {
   it('runs a delayed job when it is due, and others meanwhile', async () => {
     const own = new OwnQueue(backends[kind]);
     const seen = new Map<number, number>();
-    own.work(async ({ deliveries }) => {
+    own.work(async ({ data: { deliveries } }) => {
       for (const { position } of deliveries) seen.set(position, performance.now());
     });
     await own.queue.ready();

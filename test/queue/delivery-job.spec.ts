@@ -1,14 +1,22 @@
 import { describe, expect, it } from 'vitest';
-import { jobId, jobPriorities, queueName, toJob } from '../../lib/queue/delivery-job.js';
+import { jobId, jobPriorities, queueName } from '../../lib/queue/delivery-job.js';
+import { DeliveryPusher } from '../../lib/relay/delivery-pusher.js';
 import type { LoggedEvent, RegisteredHandler } from '../../lib/store/event-store.js';
+import { TestingQueue } from '../../lib/testing/testing-queue.js';
 
-const ref = { position: 7, handler: 'Mails_confirm', epoch: 0 };
+const ref = { position: 7, handler: 'Mails_confirm', epoch: 0, chunk: null };
 
 describe('the job id', () => {
   it('D1: is the same for every push of a delivery in one epoch, and another in the next', () => {
     expect(jobId('shop', ref)).toBe('shop-7-Mails_confirm-0');
     expect(jobId('shop', ref)).toBe(jobId('shop', { ...ref }));
     expect(jobId('shop', { ...ref, epoch: 1 })).toBe('shop-7-Mails_confirm-1');
+  });
+
+  it('D1: is the same for all deliveries of a chunk, and no delivery has it for itself', () => {
+    const chunked = { ...ref, chunk: 7 };
+    expect(jobId('shop', chunked)).toBe(jobId('shop', { ...chunked, position: 8 }));
+    expect(jobId('shop', chunked)).not.toBe(jobId('shop', ref));
   });
 
   it.each(['Mails.confirm', 'a:b', 'a/b', 'a$b', 'x'.repeat(200), 'meta', '0', '12', 'ü'])(
@@ -34,7 +42,7 @@ describe('the job id', () => {
     const ids = handlers.flatMap((handler) =>
       ['n', 'm'].flatMap((namespace) =>
         [1, 11].flatMap((position) =>
-          [0, 1].map((epoch) => jobId(namespace, { position, handler, epoch })),
+          [0, 1].map((epoch) => jobId(namespace, { position, handler, epoch, chunk: null })),
         ),
       ),
     );
@@ -82,11 +90,24 @@ describe('a job', () => {
     correlationId: null,
     occurredAt: '2026-01-01T00:00:00.000Z',
   };
-  const target = { queue: 'mail', priority: undefined };
+  const handler: RegisteredHandler = {
+    id: ref.handler,
+    events: [event.name],
+    queue: 'mail',
+    maxAttempts: 5,
+    priority: 50,
+    transactional: false,
+    aliases: [],
+  };
+  const jobOf = (of: LoggedEvent, maxInlineBytes: number) =>
+    new DeliveryPusher(new TestingQueue(), { namespace: 'n', maxInlineBytes }).rescueJobs(
+      [{ ...ref, event: of }],
+      [handler],
+    )[0];
   const bytes = Buffer.byteLength(JSON.stringify({ data: event.data, metadata: null }));
 
   it('carries the event up to the limit, counted in bytes', () => {
-    expect(toJob('n', ref, event, target, bytes)).toEqual({
+    expect(jobOf(event, bytes)).toEqual({
       id: 'n-7-Mails_confirm-0',
       queue: 'mail',
       priority: undefined,
@@ -95,15 +116,12 @@ describe('a job', () => {
   });
 
   it('B5: carries only a reference above it', () => {
-    expect(toJob('n', ref, event, target, bytes - 1).data).toEqual({
-      handler: 'Mails_confirm',
-      deliveries: [{ position: 7, epoch: 0 }],
-    });
+    expect(jobOf(event, bytes - 1)?.data.deliveries).toEqual([{ position: 7, epoch: 0 }]);
   });
 
   it('B5: counts metadata too', () => {
     const marked = { ...event, metadata: { note: 'x'.repeat(100) } };
-    expect(toJob('n', ref, marked, target, bytes).data.deliveries[0]).not.toHaveProperty('event');
+    expect(jobOf(marked, bytes)?.data.deliveries[0]).not.toHaveProperty('event');
   });
 });
 

@@ -74,7 +74,7 @@ export class OwnQueue {
 
 /** A process that notes which jobs it got. */
 export function noting(into: number[]): ProcessJob {
-  return async ({ deliveries }) => {
+  return async ({ data: { deliveries } }) => {
     into.push(...deliveries.map(({ position }) => position));
   };
 }

@@ -105,7 +105,11 @@ describe.each(QUEUE_KINDS)('a worker on %s', (kind) => {
     const release = deferred();
     const [started, ended]: [number[], number[]] = [[], []];
     const worker = own.work(
-      async ({ deliveries: [delivery] }) => {
+      async ({
+        data: {
+          deliveries: [delivery],
+        },
+      }) => {
         started.push(delivery!.position);
         if (delivery!.position <= 2) await release.promise;
         ended.push(delivery!.position);

@@ -73,7 +73,11 @@ describe.each(QUEUE_KINDS)('a worker on %s', (kind) => {
     const release = deferred();
     const seen: number[] = [];
     const worker = own.work(
-      async ({ deliveries: [delivery] }) => {
+      async ({
+        data: {
+          deliveries: [delivery],
+        },
+      }) => {
         if (delivery!.position === 1) await release.promise;
         seen.push(delivery!.position);
       },
@@ -116,7 +120,11 @@ describe.each(QUEUE_KINDS)('a worker on %s', (kind) => {
     const release = deferred();
     const started: number[] = [];
     own.work(
-      async ({ deliveries: [delivery] }) => {
+      async ({
+        data: {
+          deliveries: [delivery],
+        },
+      }) => {
         started.push(delivery!.position);
         await release.promise;
       },

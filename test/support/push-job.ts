@@ -13,5 +13,8 @@ export async function pushJob(
   const { position, handler, epoch } = ref;
   const bull = await openBull(backends, kind, namespace);
   const data = { handler, deliveries: [{ position, epoch }] };
-  await bull.add(handler, data, { jobId: jobId(namespace, ref), removeOnComplete: true });
+  await bull.add(handler, data, {
+    jobId: jobId(namespace, { ...ref, chunk: null }),
+    removeOnComplete: true,
+  });
 }

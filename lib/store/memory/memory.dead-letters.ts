@@ -54,6 +54,7 @@ export class MemoryDeadLetterStore implements DeadLetterStore {
     return this.change(operationId, found, range, (row, now) => {
       row.status = 'queued';
       row.epoch++;
+      row.chunk = null;
       row.maxAttempts = row.attempts + (targets.get(row.handler) ?? 1);
       row.queuedAt = now;
       row.rescueAt = now;

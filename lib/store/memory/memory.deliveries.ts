@@ -1,10 +1,12 @@
 import type {
+  ChunkedRef,
   DeliveryRef,
   DeliveryState,
   FailedAttempt,
   RelayLimits,
   RescuedBatch,
 } from '../event-store.js';
+import { compareKeys } from '../lock-order.js';
 import { toRescuedBatch } from '../rescued-batch.js';
 import type { MemoryData } from './memory.data.js';
 import { toLoggedEvent, type DeliveryRow } from './memory.rows.js';
@@ -21,8 +23,8 @@ export function deliveryStates(
     const row = data.delivery(position, handler);
     const eventId = data.log.get(position)?.eventId;
     if (row === undefined || eventId === undefined) return undefined;
-    const { epoch, status, attempts, maxAttempts } = row;
-    return { position, handler, eventId, epoch, status, attempts, maxAttempts };
+    const { epoch, chunk, status, attempts, maxAttempts } = row;
+    return { position, handler, eventId, epoch, chunk, status, attempts, maxAttempts };
   });
 }
 
@@ -58,6 +60,7 @@ export function fail(
     marked.add(row);
     row.attempts = attempt;
     row.lastError = error;
+    row.chunk = null;
     row.lastAttemptAt = now;
     row.status = dead ? 'dead' : 'queued';
     row.deadAt = dead ? now : null;
@@ -74,7 +77,7 @@ export function rescue(data: MemoryData, limits: RelayLimits): RescuedBatch {
   const overdue = data
     .deliveries()
     .filter(({ status, rescueAt }) => status === 'queued' && rescueAt !== null && rescueAt <= now)
-    .toSorted((a, b) => Number(a.rescueAt) - Number(b.rescueAt))
+    .toSorted((a, b) => Number(a.rescueAt) - Number(b.rescueAt) || compareKeys(a, b))
     .slice(0, limits.batchSize);
   for (const row of overdue) {
     const waited = Math.max(limits.rescueAfterMs, now - row.queuedAt);
@@ -84,7 +87,12 @@ export function rescue(data: MemoryData, limits: RelayLimits): RescuedBatch {
     const event = data.log.get(position);
     return event === undefined ? [] : [toLoggedEvent(event)];
   });
-  const taken = overdue.map(({ position, handler, epoch }) => ({ position, handler, epoch }));
+  const taken = overdue.map(({ position, handler, epoch, chunk }) => ({
+    position,
+    handler,
+    epoch,
+    chunk,
+  }));
   return toRescuedBatch(taken, events, limits.batchSize);
 }
 
@@ -93,6 +101,13 @@ export function unrescue(data: MemoryData, refs: readonly DeliveryRef[], afterMs
   for (const ref of refs) {
     const row = queued(data, ref);
     if (row !== undefined) row.rescueAt = now + Math.round(afterMs);
+  }
+}
+
+export function setChunks(data: MemoryData, refs: readonly ChunkedRef[]): void {
+  for (const ref of refs) {
+    const row = queued(data, ref);
+    if (row !== undefined) row.chunk = ref.chunk;
   }
 }
 

@@ -42,11 +42,11 @@ export function queuedDeliveries(
     .slice(0, limit);
   const last = rows.at(-1);
   return {
-    deliveries: rows.flatMap(({ position, handler, epoch, retryAt }) => {
+    deliveries: rows.flatMap(({ position, handler, epoch, chunk, retryAt }) => {
       const event = data.log.get(position);
       if (event === undefined) return [];
       const dueInMs = Math.max(0, (retryAt ?? now) - now);
-      return [{ position, handler, epoch, event: toLoggedEvent(event), dueInMs }];
+      return [{ position, handler, epoch, chunk, event: toLoggedEvent(event), dueInMs }];
     }),
     again: cursor?.moved ?? false,
     next: nextQueuedPage(

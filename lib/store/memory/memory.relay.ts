@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { chunkAt, chunkSize } from '../chunks.js';
 import type { RegisteredHandler, RelayedBatch, RelayLimits } from '../event-store.js';
 import { handlersPerName } from '../fan-out.js';
 import type { MemoryData } from './memory.data.js';
@@ -31,9 +32,10 @@ export function relay(data: MemoryData, limits: RelayLimits): RelayedBatch | 'bu
     data.outbox.delete(seq);
     return { ...fields, relayedAt, position: ++ensureRelayRow(data).lastPosition };
   });
+  const first = logged[0]?.position ?? 0;
   for (const row of logged) {
     data.log.set(row.position, row);
-    deliver(data, row, handlers, limits.rescueAfterMs);
+    deliver(data, row, handlers, { ...limits, first, count: logged.length });
   }
   const perName = handlersPerName(handlers);
   const owed = logged.map(({ name }) => perName.get(name) ?? 0);
@@ -47,14 +49,17 @@ function deliver(
   data: MemoryData,
   { position, name, relayedAt }: LogRow,
   handlers: readonly RegisteredHandler[],
-  rescueAfterMs: number,
+  pass: RelayLimits & { readonly first: number; readonly count: number },
 ): void {
-  for (const { id, maxAttempts } of handlers.filter(({ events }) => events.includes(name))) {
+  const { rescueAfterMs, first, count } = pass;
+  for (const handler of handlers.filter(({ events }) => events.includes(name))) {
+    const { id, maxAttempts } = handler;
     data.addDelivery({
       position,
       handler: id,
       status: 'queued',
       epoch: 0,
+      chunk: chunkAt(position, first, chunkSize(handler, count)),
       attempts: 0,
       maxAttempts,
       lastError: null,

@@ -26,6 +26,7 @@ export interface DeliveryRow {
   readonly handler: string;
   status: DeliveryStatus;
   epoch: number;
+  chunk: number | null;
   attempts: number;
   maxAttempts: number;
   lastError: string | null;

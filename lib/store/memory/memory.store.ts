@@ -1,6 +1,7 @@
 import type { QueryRunner } from 'typeorm';
 import type {
   AppendedEvent,
+  ChunkedRef,
   DeliveryRef,
   DeliveryState,
   EventRecord,
@@ -65,6 +66,10 @@ export class MemoryEventStore implements Store {
 
   async unrescue(refs: readonly DeliveryRef[], rescueAfterMs: number): Promise<void> {
     deliveries.unrescue(this.data, refs, rescueAfterMs);
+  }
+
+  async setChunks(refs: readonly ChunkedRef[]): Promise<void> {
+    deliveries.setChunks(this.data, refs);
   }
 
   async queueGeneration(): Promise<string | undefined> {

@@ -53,7 +53,8 @@ export function redriveLocked(
   const picked = locked.map((key) => ({ ...key, attempts: targets.get(key.handler) ?? 1 }));
   return {
     text: `${UPDATE_JOINED} ${joinPicked(tables)}
-      SET d.status = 'queued', d.epoch = d.epoch + 1, d.max_attempts = d.attempts + picked.attempts,
+      SET d.status = 'queued', d.epoch = d.epoch + 1, d.chunk = NULL,
+        d.max_attempts = d.attempts + picked.attempts,
         d.queued_at = UTC_TIMESTAMP(6), d.rescue_at = UTC_TIMESTAMP(6), d.retry_at = NULL,
         d.dead_at = NULL`,
     values: [toJson(picked), namespace],

@@ -1,4 +1,4 @@
-import type { DeliveryRef, FailedAttempt } from '../event-store.js';
+import type { ChunkedRef, DeliveryRef, FailedAttempt } from '../event-store.js';
 import type { Statement } from '../statement.js';
 import type { Tables } from '../tables.js';
 import { split } from './split.js';
@@ -35,7 +35,8 @@ export function readStates(
   refs: readonly DeliveryRef[],
 ): Statement {
   return {
-    text: `SELECT asked.ordinal, d.status, d.epoch, d.attempts, d.max_attempts, log.event_id
+    text: `SELECT asked.ordinal, d.status, d.epoch, d.chunk, d.attempts, d.max_attempts,
+        log.event_id
       FROM ${asked('')} ${joinDeliveries(tables)}
       STRAIGHT_JOIN ${tables.log} AS log ON log.namespace = ? AND log.position = asked.position`,
     values: [toJson(refs), namespace, namespace],
@@ -104,7 +105,7 @@ export function failDeliveries(
   return {
     text: `${UPDATE_JOINED} ${asked(more)} ${joinDeliveries(tables)}
       SET d.attempts = asked.attempt, d.last_error = asked.error,
-        d.last_attempt_at = UTC_TIMESTAMP(6), d.completed_at = NULL,
+        d.last_attempt_at = UTC_TIMESTAMP(6), d.completed_at = NULL, d.chunk = NULL,
         d.status = IF(asked.dead = 1, 'dead', 'queued'),
         d.dead_at = IF(asked.dead = 1, UTC_TIMESTAMP(6), NULL),
         d.retry_at = IF(asked.dead = 1, NULL, UTC_TIMESTAMP(6) + INTERVAL asked.retry_in MICROSECOND),
@@ -162,12 +163,27 @@ export function setRescueTime(
   };
 }
 
+/** Moves deliveries that are queued in the expected epoch to other chunks. */
+export function setChunks(
+  tables: Tables,
+  namespace: string,
+  refs: readonly ChunkedRef[],
+): Statement {
+  const chunk = (index: number) => (refs[index] as ChunkedRef).chunk;
+  return {
+    text: `${UPDATE_JOINED} ${asked(`, chunk bigint PATH '$[3]'`)} ${joinDeliveries(tables)}
+        AND d.epoch = asked.epoch AND d.status = 'queued'
+      SET d.chunk = asked.chunk`,
+    values: [toJson(refs, chunk), namespace],
+  };
+}
+
 /** Queued deliveries that should be done by now. Rows that another rescue has in its hands are skipped. */
 export function lockOverdue(tables: Tables, namespace: string, batchSize: number): Statement {
   return {
-    text: `SELECT position, handler, epoch FROM ${tables.deliveries}
+    text: `SELECT position, handler, epoch, chunk FROM ${tables.deliveries}
       WHERE namespace = ? AND status = 'queued' AND rescue_at <= UTC_TIMESTAMP(6)
-      ORDER BY rescue_at LIMIT ? FOR UPDATE SKIP LOCKED`,
+      ORDER BY rescue_at, position, handler LIMIT ? FOR UPDATE SKIP LOCKED`,
     values: [namespace, batchSize],
   };
 }

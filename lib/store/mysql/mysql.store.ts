@@ -7,6 +7,7 @@ import { toEventRecords, type DeliveryRow } from '../event-records.js';
 import { toLoggedEvent, type EventRow } from '../event-row.js';
 import type {
   AppendedEvent,
+  ChunkedRef,
   DeliveryRef,
   DeliveryState,
   DeliveryStatus,
@@ -28,7 +29,15 @@ import {
   type HandlerRecordRow,
   type StoredHandlerRow,
 } from '../handler-row.js';
-import { parseCursor, toQueuedPage, type QueuedRow } from '../queued-page.js';
+import { lockOrder } from '../lock-order.js';
+import {
+  parseCursor,
+  toChunk,
+  toChunkedRef,
+  toQueuedPage,
+  type DeliveryKeyRow,
+  type QueuedRow,
+} from '../queued-page.js';
 import { toRescuedBatch } from '../rescued-batch.js';
 import type { Statement } from '../statement.js';
 import type { ConnectionLoss, Store, TransactionWatch } from '../store.js';
@@ -183,15 +192,11 @@ export class MysqlEventStore implements Store {
   async rescue(limits: RelayLimits): Promise<RescuedBatch> {
     const { tables, namespace } = this;
     const taken = await this.connection.transaction(async (runner) => {
-      const overdue = await execute<Record<'position' | 'handler' | 'epoch', string>>(
+      const overdue = await execute<DeliveryKeyRow>(
         runner,
         deliveries.lockOverdue(tables, namespace, limits.batchSize),
       );
-      const refs = overdue.map(({ position, handler, epoch }) => ({
-        position: Number(position),
-        handler,
-        epoch: Number(epoch),
-      }));
+      const refs = overdue.map(toChunkedRef);
       if (refs.length > 0) {
         const { rescueAfterMs } = limits;
         await execute(runner, deliveries.postponeOverdue(tables, namespace, refs, rescueAfterMs));
@@ -206,6 +211,12 @@ export class MysqlEventStore implements Store {
     if (refs.length === 0) return;
     const { tables, namespace } = this;
     await this.connection.write(deliveries.setRescueTime(tables, namespace, refs, rescueAfterMs));
+  }
+
+  async setChunks(refs: readonly ChunkedRef[]): Promise<void> {
+    if (refs.length === 0) return;
+    const sorted = lockOrder(refs).map((index) => refs[index] as ChunkedRef);
+    await this.connection.write(deliveries.setChunks(this.tables, this.namespace, sorted));
   }
 
   async queueGeneration(): Promise<string | undefined> {
@@ -247,6 +258,7 @@ export class MysqlEventStore implements Store {
         handler,
         eventId: row.event_id,
         epoch: Number(row.epoch),
+        chunk: toChunk(row.chunk),
         status: row.status,
         attempts: Number(row.attempts),
         maxAttempts: Number(row.max_attempts),
@@ -415,6 +427,7 @@ interface StateRow {
   readonly ordinal: string;
   readonly status: DeliveryStatus;
   readonly epoch: string;
+  readonly chunk: string | null;
   readonly attempts: string;
   readonly max_attempts: string;
   readonly event_id: string;

@@ -42,14 +42,14 @@ export function queuedDeliveries(
   const asOf = from?.asOf ?? null;
   const { text, values } = conditions(from);
   return {
-    text: `SELECT page.position, page.handler, page.epoch,
+    text: `SELECT page.position, page.handler, page.epoch, page.chunk,
         FLOOR(GREATEST(0, COALESCE(
           TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), page.retry_at), 0)) / 1000) AS due_in,
         DATE_FORMAT(page.rescue_at, ${MICROSECONDS}) AS rescue_at,
         DATE_FORMAT(COALESCE(${time}, UTC_TIMESTAMP(6)), ${MICROSECONDS}) AS as_of,
         ${eventColumns('log')}
       FROM (
-        SELECT position, handler, epoch, retry_at, rescue_at FROM ${tables.deliveries}
+        SELECT position, handler, epoch, chunk, retry_at, rescue_at FROM ${tables.deliveries}
         WHERE namespace = ? AND status = 'queued' AND rescue_at IS NOT NULL
           AND queued_at <= COALESCE(${time}, UTC_TIMESTAMP(6)) ${text}
         ORDER BY rescue_at, position, handler LIMIT ?

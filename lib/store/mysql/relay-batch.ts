@@ -1,4 +1,5 @@
 import type { QueryRunner } from 'typeorm';
+import { chunkSize } from '../chunks.js';
 import { toLoggedEvent, type EventRow } from '../event-row.js';
 import type { RegisteredHandler, RelayedBatch, RelayLimits } from '../event-store.js';
 import { handlersPerName } from '../fan-out.js';
@@ -32,7 +33,11 @@ export async function relayBatch(runner: QueryRunner, pass: Pass): Promise<Relay
     await execute(runner, relay.copyToLog(tables, last, seqs));
     const { rescueAfterMs } = limits;
     if (handlers.length > 0) {
-      await execute(runner, relay.makeDeliveries(tables, namespace, last, handlers, rescueAfterMs));
+      const sized = handlers.map((handler) => ({
+        ...handler,
+        chunkSize: chunkSize(handler, rows.length),
+      }));
+      await execute(runner, relay.makeDeliveries(tables, namespace, last, sized, rescueAfterMs));
     }
     await execute(runner, addOwed(tables, namespace, rows, handlersPerName(handlers)));
     await execute(runner, relay.deleteFromOutbox(tables, seqs));

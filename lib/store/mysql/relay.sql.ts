@@ -81,25 +81,29 @@ export function makeDeliveries(
   tables: Tables,
   namespace: string,
   lastPosition: number,
-  handlers: readonly RegisteredHandler[],
+  handlers: readonly (RegisteredHandler & { readonly chunkSize: number })[],
   rescueAfterMs: number,
 ): Statement {
-  const subscriptions = handlers.flatMap(({ id, events, maxAttempts }) =>
-    [...new Set(events)].map((event) => [event, id, maxAttempts]),
+  const subscriptions = handlers.flatMap(({ id, events, maxAttempts, chunkSize }) =>
+    [...new Set(events)].map((event) => [event, id, maxAttempts, chunkSize]),
   );
   return {
-    text: `INSERT INTO ${tables.deliveries} (namespace, position, handler, status, epoch, attempts,
-        max_attempts, queued_at, rescue_at)
-      SELECT log.namespace, log.position, subscription.handler, 'queued', 0, 0,
-        subscription.max_attempts, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
+    text: `INSERT INTO ${tables.deliveries} (namespace, position, handler, status, epoch, chunk,
+        attempts, max_attempts, queued_at, rescue_at)
+      SELECT log.namespace, log.position, subscription.handler, 'queued', 0,
+        IF(subscription.size > 1,
+          ? + (log.position - ?) DIV subscription.size * subscription.size, NULL),
+        0, subscription.max_attempts, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
       FROM ${tables.log} AS log
       STRAIGHT_JOIN JSON_TABLE(?, '$[*]' COLUMNS (
           event varchar(200) CHARACTER SET ascii PATH '$[0]',
           handler varchar(200) CHARACTER SET ascii PATH '$[1]',
-          max_attempts int PATH '$[2]')) AS subscription
+          max_attempts int PATH '$[2]', size int PATH '$[3]')) AS subscription
         ON subscription.event COLLATE ascii_bin = log.name
       WHERE log.namespace = ? AND log.position > ?`,
     values: [
+      lastPosition + 1,
+      lastPosition + 1,
       Math.round(rescueAfterMs * 1_000),
       JSON.stringify(subscriptions),
       namespace,

@@ -79,7 +79,7 @@ export function redriveDeadLetters(
   const values = [namespace, operationId, range.limit, handlers, [...targets.values()]];
   const condition = `${where(criteria, values)} AND ${HAS_EVENT} AND d.handler = ANY($4::text[])
     ${after(range, 'd.dead_at', values)}`;
-  const changed = `UPDATE ${tables.deliveries} AS d SET status = 'queued', epoch = d.epoch + 1,
+  const changed = `UPDATE ${tables.deliveries} AS d SET status = 'queued', epoch = d.epoch + 1, chunk = NULL,
       max_attempts = d.attempts + target.attempts, queued_at = clock_timestamp(),
       rescue_at = clock_timestamp(), retry_at = NULL, dead_at = NULL
     FROM picked JOIN unnest($4::text[], $5::integer[]) AS target(handler, attempts)

@@ -1,4 +1,4 @@
-import type { DeliveryRef, FailedAttempt } from '../event-store.js';
+import type { ChunkedRef, DeliveryRef, FailedAttempt } from '../event-store.js';
 import type { Statement } from '../statement.js';
 import type { Tables } from '../tables.js';
 import { count } from './ledger.sql.js';
@@ -26,7 +26,7 @@ export function readStates(
 ): Statement {
   return {
     text: `SELECT asked.ordinal::text AS ordinal, d.status, d.epoch::text AS epoch,
-        d.attempts::text AS attempts, d.max_attempts::text AS max_attempts,
+        d.chunk::text AS chunk, d.attempts::text AS attempts, d.max_attempts::text AS max_attempts,
         log.event_id::text AS event_id
       FROM unnest($2::bigint[], $3::text[]) WITH ORDINALITY AS asked(position, handler, ordinal)
       JOIN ${tables.deliveries} AS d
@@ -92,7 +92,7 @@ export function failDeliveries(
         UPDATE ${tables.deliveries} AS d SET attempts = failed.attempt,
           last_error = failed.error, last_attempt_at = clock_timestamp(), completed_at = NULL,
           status = CASE WHEN failed.dead THEN 'dead' ELSE 'queued' END,
-          dead_at = CASE WHEN failed.dead THEN clock_timestamp() END,
+          dead_at = CASE WHEN failed.dead THEN clock_timestamp() END, chunk = NULL,
           retry_at = CASE WHEN NOT failed.dead
             THEN clock_timestamp() + failed.retry_in * interval '1 millisecond' END,
           rescue_at = CASE WHEN NOT failed.dead THEN clock_timestamp()
@@ -138,5 +138,22 @@ export function setRescueTime(
         AND d.position = late.position AND d.handler = late.handler
         AND d.epoch = late.epoch AND ${QUEUED}`,
     values: [...keys(namespace, refs), afterMs],
+  };
+}
+
+/** Moves deliveries that are queued in the expected epoch to other chunks. */
+export function setChunks(
+  tables: Tables,
+  namespace: string,
+  refs: readonly ChunkedRef[],
+): Statement {
+  return {
+    text: `UPDATE ${tables.deliveries} AS d SET chunk = moved.chunk
+      FROM unnest($2::bigint[], $3::text[], $4::integer[], $5::bigint[])
+        AS moved(position, handler, epoch, chunk)
+      WHERE d.namespace = $1 AND d.position = ANY($2::bigint[])
+        AND d.position = moved.position AND d.handler = moved.handler
+        AND d.epoch = moved.epoch AND ${QUEUED}`,
+    values: [...keys(namespace, refs), refs.map(({ chunk }) => chunk)],
   };
 }

@@ -6,6 +6,7 @@ import { execute, limited, StoreConnection } from '../connection.js';
 import { toLoggedEvent, type EventRow } from '../event-row.js';
 import type {
   AppendedEvent,
+  ChunkedRef,
   DeliveryRecord,
   DeliveryRef,
   DeliveryState,
@@ -23,7 +24,14 @@ import type {
 } from '../event-store.js';
 import { subscribers, type StoredHandler } from '../handler-row.js';
 import { lockOrder } from '../lock-order.js';
-import { parseCursor, toQueuedPage, type QueuedRow, type RescuedRow } from '../queued-page.js';
+import {
+  parseCursor,
+  toChunk,
+  toChunkedRef,
+  toQueuedPage,
+  type QueuedRow,
+  type RescuedRow,
+} from '../queued-page.js';
 import { toRescuedBatch } from '../rescued-batch.js';
 import type { Statement } from '../statement.js';
 import type { ConnectionLoss, Store } from '../store.js';
@@ -200,17 +208,18 @@ export class PostgresEventStore implements Store {
     const rows = await this.query<RescuedRow>(
       relay.takeOverdue(this.tables, this.namespace, limits),
     );
-    const taken = rows.map(({ position, handler, epoch }) => ({
-      position: Number(position),
-      handler,
-      epoch: Number(epoch),
-    }));
+    const taken = rows.map(toChunkedRef);
     const found = rows.flatMap((row) => (row.event_id === null ? [] : [toLoggedEvent(row)]));
     return toRescuedBatch(taken, found, limits.batchSize);
   }
 
   async unrescue(refs: readonly DeliveryRef[], rescueAfterMs: number): Promise<void> {
     await this.query(deliveries.setRescueTime(this.tables, this.namespace, refs, rescueAfterMs));
+  }
+
+  async setChunks(refs: readonly ChunkedRef[]): Promise<void> {
+    const sorted = lockOrder(refs).map((index) => refs[index] as ChunkedRef);
+    await this.query(deliveries.setChunks(this.tables, this.namespace, sorted));
   }
 
   async queueGeneration(): Promise<string | undefined> {
@@ -243,6 +252,7 @@ export class PostgresEventStore implements Store {
     const rows = await this.query<
       Ordinal &
         Record<'epoch' | 'attempts' | 'max_attempts' | 'event_id', string> & {
+          chunk: string | null;
           status: DeliveryStatus;
         }
     >(deliveries.readStates(this.tables, this.namespace, refs));
@@ -255,6 +265,7 @@ export class PostgresEventStore implements Store {
         handler,
         eventId: row.event_id,
         epoch: Number(row.epoch),
+        chunk: toChunk(row.chunk),
         status: row.status,
         attempts: Number(row.attempts),
         maxAttempts: Number(row.max_attempts),

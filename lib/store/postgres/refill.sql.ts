@@ -43,7 +43,7 @@ export function queuedDeliveries(
             >= $3::timestamptz - interval '${MOVED_BEFORE_SECONDS} seconds'`;
   return {
     text: `WITH page AS (
-        SELECT position, handler, epoch, retry_at, rescue_at FROM ${tables.deliveries}
+        SELECT position, handler, epoch, chunk, retry_at, rescue_at FROM ${tables.deliveries}
         WHERE namespace = $1 AND status = 'queued' AND rescue_at IS NOT NULL
           AND queued_at <= coalesce($3::timestamptz, clock_timestamp())
           AND ($4::timestamptz IS NULL OR (rescue_at, position, handler)
@@ -52,6 +52,7 @@ export function queuedDeliveries(
         ORDER BY rescue_at, position, handler LIMIT $2
       )
       SELECT page.position::text AS position, page.handler, page.epoch::text AS epoch,
+        page.chunk::text AS chunk,
         greatest(0, coalesce(extract(epoch FROM page.retry_at - clock_timestamp()), 0) * 1000)
           ::bigint::text AS due_in,
         ${exactUtc('page.rescue_at')} AS rescue_at,

@@ -1,4 +1,5 @@
-import type { RegisteredHandler } from '../event-store.js';
+import { chunkLimits } from '../chunks.js';
+import type { RegisteredHandler, RelayLimits } from '../event-store.js';
 import { handlersPerName } from '../fan-out.js';
 import type { Statement } from '../statement.js';
 import type { Tables } from '../tables.js';
@@ -64,11 +65,12 @@ export function moveBatch(
   namespace: string,
   lastPosition: string,
   handlers: readonly RegisteredHandler[],
-  limits: { batchSize: number; rescueAfterMs: number },
+  limits: RelayLimits,
 ): Statement {
   const subscriptions = handlers.flatMap((handler) =>
     [...new Set(handler.events)].map((event) => ({ event, handler })),
   );
+  const chunks = subscriptions.map(({ handler }) => chunkLimits(handler));
   const perName = handlersPerName(handlers);
   return {
     text: `WITH due AS (
@@ -89,12 +91,18 @@ export function moveBatch(
           metadata, headers, key, entity_type, entity_id, entity_version, actor_type, actor_id,
           causation_id, correlation_id, occurred_at, clock_timestamp() FROM numbered
       ), delivered AS (
-        INSERT INTO ${tables.deliveries} (namespace, position, handler, status, epoch, attempts,
+        INSERT INTO ${tables.deliveries} (namespace, position, handler, status, epoch, chunk, attempts,
           max_attempts, queued_at, rescue_at)
-        SELECT namespace, position, subscription.handler, 'queued', 0, 0, subscription.max_attempts,
-          clock_timestamp(), clock_timestamp() + $4::double precision * interval '1 millisecond'
-        FROM numbered JOIN unnest($5::text[], $6::text[], $7::integer[])
-          AS subscription(event, handler, max_attempts) ON subscription.event = numbered.name
+        SELECT namespace, position, subscription.handler, 'queued', 0,
+          CASE WHEN size > 1 THEN $3::bigint + 1 + (position - $3::bigint - 1) / size * size END,
+          0, subscription.max_attempts, clock_timestamp(),
+          now() + $4::double precision * interval '1 millisecond'
+        FROM numbered JOIN (
+          SELECT event, handler, max_attempts,
+            least(chunk_max, (SELECT count(*) FROM numbered) / chunk_share) AS size
+          FROM unnest($5::text[], $6::text[], $7::integer[], $10::bigint[], $11::bigint[])
+            AS s(event, handler, max_attempts, chunk_max, chunk_share)
+        ) AS subscription ON subscription.event = numbered.name
       ), counted AS (${countOwed(tables, 'numbered', '$8', '$9')}
       ), advanced AS (
         UPDATE ${tables.relay} SET last_position = $3::bigint + (SELECT count(*) FROM numbered)
@@ -112,6 +120,8 @@ export function moveBatch(
       subscriptions.map(({ handler }) => handler.maxAttempts),
       [...perName.keys()],
       [...perName.values()],
+      chunks.map(({ max }) => max),
+      chunks.map(({ share }) => share),
     ],
   };
 }
@@ -129,21 +139,23 @@ export function takeOverdue(
 ): Statement {
   return {
     text: `WITH overdue AS (
-        SELECT position, handler FROM ${tables.deliveries}
+        SELECT position, handler, rescue_at FROM ${tables.deliveries}
         WHERE namespace = $1 AND status = 'queued' AND rescue_at <= clock_timestamp()
-        ORDER BY rescue_at LIMIT $2 FOR UPDATE SKIP LOCKED
+        ORDER BY rescue_at, position, handler LIMIT $2 FOR UPDATE SKIP LOCKED
       ), taken AS (
         UPDATE ${tables.deliveries} AS d SET rescue_at = clock_timestamp() + least(
           greatest($3::double precision * interval '1 millisecond', clock_timestamp() - d.queued_at),
           interval '1 hour')
         FROM overdue
         WHERE d.namespace = $1 AND d.position = overdue.position AND d.handler = overdue.handler
-        RETURNING d.position, d.handler, d.epoch
+        RETURNING d.position, d.handler, d.epoch, d.chunk, overdue.rescue_at AS was
       )
       SELECT taken.position::text AS position, taken.handler, taken.epoch::text AS epoch,
+        taken.chunk::text AS chunk,
         ${eventColumns('log')}
       FROM taken
-        LEFT JOIN ${tables.log} AS log ON log.namespace = $1 AND log.position = taken.position`,
+        LEFT JOIN ${tables.log} AS log ON log.namespace = $1 AND log.position = taken.position
+      ORDER BY taken.was, taken.position, taken.handler`,
     values: [namespace, limits.batchSize, limits.rescueAfterMs],
   };
 }

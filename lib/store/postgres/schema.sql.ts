@@ -44,6 +44,7 @@ export function createTables(tables: Tables): string[] {
       handler text NOT NULL,
       status text NOT NULL CHECK (status IN ('queued', 'completed', 'dead', 'discarded')),
       epoch integer NOT NULL,
+      chunk bigint,
       attempts integer NOT NULL,
       max_attempts integer NOT NULL,
       last_error text,

@@ -29,7 +29,8 @@ export function redrive(
   attempts: number,
 ): Statement {
   return change(tables, namespace, key, {
-    text: `status = 'queued', epoch = epoch + 1, max_attempts = attempts + ?, queued_at = ${NOW},
+    text: `status = 'queued', epoch = epoch + 1, chunk = NULL, max_attempts = attempts + ?,
+        queued_at = ${NOW},
       rescue_at = ${NOW}, retry_at = NULL, dead_at = NULL`,
     values: [attempts],
   });

@@ -1,4 +1,4 @@
-import type { DeliveryRef, FailedAttempt } from '../event-store.js';
+import type { ChunkedRef, DeliveryRef, FailedAttempt } from '../event-store.js';
 import type { Statement } from '../statement.js';
 import type { Tables } from '../tables.js';
 import { NOW } from './sql-text.js';
@@ -19,7 +19,7 @@ export function readState(
   { position, handler }: DeliveryRef,
 ): Statement {
   return {
-    text: `SELECT d.position, d.handler, log.event_id AS eventId, d.epoch, d.status, d.attempts,
+    text: `SELECT d.position, d.handler, log.event_id AS eventId, d.epoch, d.chunk, d.status, d.attempts,
         d.max_attempts AS maxAttempts
       FROM ${tables.deliveries} AS d
       JOIN ${tables.log} AS log ON log.namespace = d.namespace AND log.position = d.position
@@ -52,7 +52,7 @@ export function failDelivery(
   const rescueIn = dead ? null : Math.round(retryInMs + rescueAfterMs);
   return {
     text: `UPDATE ${tables.deliveries} SET attempts = ?, last_error = ?, last_attempt_at = ${NOW},
-        status = ?, dead_at = iif(?, ${NOW}, NULL), retry_at = ${NOW} + ?, rescue_at = ${NOW} + ?
+        chunk = NULL, status = ?, dead_at = iif(?, ${NOW}, NULL), retry_at = ${NOW} + ?, rescue_at = ${NOW} + ?
       WHERE ${QUEUED} AND attempts IN (?, ?)`,
     values: [
       attempt,
@@ -91,12 +91,20 @@ export function setRescueTime(
   };
 }
 
+/** Moves a delivery that is queued in the expected epoch to another chunk. */
+export function setChunk(tables: Tables, namespace: string, ref: ChunkedRef): Statement {
+  return {
+    text: `UPDATE ${tables.deliveries} SET chunk = ? WHERE ${QUEUED}`,
+    values: [ref.chunk, ...key(namespace, ref)],
+  };
+}
+
 /** Queued deliveries that should be done by now. */
 export function readOverdue(tables: Tables, namespace: string, batchSize: number): Statement {
   return {
-    text: `SELECT position, handler, epoch FROM ${tables.deliveries}
+    text: `SELECT position, handler, epoch, chunk FROM ${tables.deliveries}
       WHERE namespace = ? AND status = 'queued' AND rescue_at <= ${NOW}
-      ORDER BY rescue_at LIMIT ?`,
+      ORDER BY rescue_at, position, handler LIMIT ?`,
     values: [namespace, batchSize],
   };
 }

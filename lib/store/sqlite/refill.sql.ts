@@ -34,12 +34,12 @@ export function queuedDeliveries(
   const asOf = from === undefined ? null : toTime(from.asOf);
   const { text, values } = conditions(from);
   return {
-    text: `SELECT page.position, page.handler, page.epoch,
+    text: `SELECT page.position, page.handler, page.epoch, page.chunk,
         max(0, coalesce(page.retry_at - ${NOW}, 0)) AS due_in,
         ${isoUtc('page.rescue_at')} AS rescue_at, ${isoUtc(`coalesce(?, ${NOW})`)} AS as_of,
         ${eventColumns('log')}
       FROM (
-        SELECT position, handler, epoch, retry_at, rescue_at FROM ${tables.deliveries}
+        SELECT position, handler, epoch, chunk, retry_at, rescue_at FROM ${tables.deliveries}
         WHERE namespace = ? AND status = 'queued' AND rescue_at IS NOT NULL
           AND queued_at <= coalesce(?, ${NOW}) ${text}
         ORDER BY rescue_at, position, handler LIMIT ?

@@ -1,3 +1,4 @@
+import { chunkAt, chunkSize } from '../chunks.js';
 import { toLoggedEvent, type EventRow } from '../event-row.js';
 import type { RegisteredHandler, RelayedBatch, RelayLimits } from '../event-store.js';
 import { handlersPerName } from '../fan-out.js';
@@ -28,7 +29,8 @@ export function relayBatch(session: Session, pass: Pass): RelayedBatch {
     session.run(relay.deleteFromOutbox(tables, seq));
     for (const handler of handlers.filter(({ events }) => events.includes(name))) {
       const { rescueAfterMs } = limits;
-      session.run(relay.makeDelivery(tables, namespace, position, handler, rescueAfterMs));
+      const chunk = chunkAt(position, last + 1, chunkSize(handler, rows.length));
+      session.run(relay.makeDelivery(tables, namespace, position, handler, chunk, rescueAfterMs));
     }
   }
   if (rows.length > 0) {

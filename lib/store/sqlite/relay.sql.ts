@@ -64,13 +64,14 @@ export function makeDelivery(
   namespace: string,
   position: number,
   { id, maxAttempts }: RegisteredHandler,
+  chunk: number | null,
   rescueAfterMs: number,
 ): Statement {
   return {
-    text: `INSERT INTO ${tables.deliveries} (namespace, position, handler, status, epoch, attempts,
-        max_attempts, queued_at, rescue_at)
-      VALUES (?, ?, ?, 'queued', 0, 0, ?, ${NOW}, ${NOW} + ?)`,
-    values: [namespace, position, id, maxAttempts, Math.round(rescueAfterMs)],
+    text: `INSERT INTO ${tables.deliveries} (namespace, position, handler, status, epoch, chunk,
+        attempts, max_attempts, queued_at, rescue_at)
+      VALUES (?, ?, ?, 'queued', 0, ?, 0, ?, ${NOW}, ${NOW} + ?)`,
+    values: [namespace, position, id, chunk, maxAttempts, Math.round(rescueAfterMs)],
   };
 }
 

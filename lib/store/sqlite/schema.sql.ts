@@ -27,6 +27,7 @@ export function createTables(tables: Tables): string[] {
       handler TEXT NOT NULL,
       status TEXT NOT NULL CHECK (status IN ('queued', 'completed', 'dead', 'discarded')),
       epoch INTEGER NOT NULL,
+      chunk INTEGER,
       attempts INTEGER NOT NULL,
       max_attempts INTEGER NOT NULL,
       last_error TEXT,

@@ -5,6 +5,7 @@ import { toEventRecords, type DeliveryRow } from '../event-records.js';
 import { toLoggedEvent, type EventRow } from '../event-row.js';
 import type {
   AppendedEvent,
+  ChunkedRef,
   DeliveryRef,
   DeliveryState,
   EventRecord,
@@ -127,7 +128,7 @@ export class SqliteEventStore implements Store {
     const { tables, namespace } = this;
     const { batchSize, rescueAfterMs } = limits;
     return this.connection.transaction((session) => {
-      const taken = session.all<DeliveryRef>(deliveries.readOverdue(tables, namespace, batchSize));
+      const taken = session.all<ChunkedRef>(deliveries.readOverdue(tables, namespace, batchSize));
       for (const ref of taken) {
         session.run(deliveries.postpone(tables, namespace, ref, rescueAfterMs));
       }
@@ -145,6 +146,13 @@ export class SqliteEventStore implements Store {
       for (const ref of refs) {
         session.run(deliveries.setRescueTime(tables, namespace, ref, rescueAfterMs));
       }
+    });
+  }
+
+  setChunks(refs: readonly ChunkedRef[]): Promise<void> {
+    const { tables, namespace } = this;
+    return this.connection.transaction((session) => {
+      for (const ref of refs) session.run(deliveries.setChunk(tables, namespace, ref));
     });
   }
 

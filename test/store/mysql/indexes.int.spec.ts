@@ -23,7 +23,7 @@ const refs = Array.from({ length: 500 }, (_, index) => ({
   epoch: 0,
 }));
 const failed = refs.map((ref) => ({ ...ref, attempt: 1, error: 'x', dead: false, retryInMs: 1 }));
-const mails: RegisteredHandler = {
+const mails: RegisteredHandler & { chunkSize: number } = {
   id: 'mails',
   events: ['order.placed'],
   queue: 'default',
@@ -31,6 +31,7 @@ const mails: RegisteredHandler = {
   priority: 50,
   transactional: false,
   aliases: [],
+  chunkSize: 50,
 };
 
 /** Statement → the index it must use of each of our tables. */

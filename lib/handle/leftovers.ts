@@ -1,0 +1,78 @@
+import { toJob } from '../queue/delivery-job.js';
+import type { DeliveryJob, JobDelivery, TakenJob } from '../queue/event-queue.js';
+import { inChunks } from '../store/chunks.js';
+import type { ChunkedRef, EventStore } from '../store/event-store.js';
+
+/** What a run of its job has left of a delivery; undefined: nothing, it is done with. */
+export type Leftover =
+  /** To be run again by the same job, in so many ms. */
+  | { readonly kind: 'postponed'; readonly inMs: number }
+  /** Has failed, and was taken out of its chunk; to be tried again in so many ms. */
+  | { readonly kind: 'failed'; readonly inMs: number }
+  /** Belongs to another job by now. */
+  | { readonly kind: 'moved'; readonly chunk: number | null }
+  /** The job's time was over before its turn. */
+  | { readonly kind: 'late' }
+  | undefined;
+
+interface Parts {
+  readonly namespace: string;
+  readonly store: EventStore;
+  readonly push: (jobs: readonly DeliveryJob[]) => Promise<void>;
+}
+
+/**
+ * Gives what a job has left to jobs of their own. A job that is run a second time after that (it
+ * stalled) finds its deliveries elsewhere, and makes sure of their jobs: those that exist are left as
+ * they are.
+ *
+ * @param outcomes one per delivery of the job
+ * @param fitting how many late deliveries a job is to get
+ * @returns in how many ms the job itself is to be run again; undefined: never
+ */
+export async function settleLeftovers(
+  job: TakenJob,
+  outcomes: readonly Leftover[],
+  fitting: () => number,
+  { namespace, store, push }: Parts,
+): Promise<number | undefined> {
+  const { handler, chunk = null, deliveries } = job.data;
+  const jobs: DeliveryJob[] = [];
+  const late: Late[] = [];
+  const again: number[] = [];
+  for (const [index, outcome] of outcomes.entries()) {
+    const delivery = deliveries[index] as JobDelivery;
+    const ref = { position: delivery.position, epoch: delivery.epoch, handler };
+    if (outcome?.kind === 'late') late.push({ ...ref, delivery });
+    if (outcome?.kind === 'moved') {
+      jobs.push(toJob(namespace, { ...ref, chunk: outcome.chunk }, [delivery], job));
+    }
+    if (outcome?.kind === 'failed' && chunk !== null) {
+      const own = toJob(namespace, { ...ref, chunk: null }, [delivery], job);
+      jobs.push({ ...own, delayMs: outcome.inMs });
+    }
+    if (outcome?.kind === 'postponed' || (outcome?.kind === 'failed' && chunk === null)) {
+      again.push(outcome.inMs);
+    }
+  }
+  if (late.length > 0) {
+    const chunks = slices(late, fitting()).map((slice) => inChunks(slice, slice.length));
+    const leaving = chunks.filter(([first]) => first?.chunk !== chunk);
+    if (leaving.length < chunks.length) again.push(0);
+    await store.setChunks(leaving.flat());
+    for (const members of leaving) {
+      const carried = members.map(({ delivery }) => delivery);
+      jobs.push(toJob(namespace, members[0] as ChunkedRef, carried, job));
+    }
+  }
+  if (jobs.length > 0) await push(jobs);
+  return again.length > 0 ? Math.min(...again) : undefined;
+}
+
+type Late = Omit<ChunkedRef, 'chunk'> & { readonly delivery: JobDelivery };
+
+function slices<Item>(items: readonly Item[], size: number): Item[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, index) =>
+    items.slice(index * size, (index + 1) * size),
+  );
+}

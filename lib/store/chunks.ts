@@ -1,0 +1,51 @@
+import type { ChunkedRef, DeliveryRef, RegisteredHandler } from './event-store.js';
+
+/** Deliveries that one job carries at most, where the handler does not say. */
+const MAX_CHUNK = 50;
+/** Jobs that the deliveries of one relay pass are spread over at least: the work of several workers. */
+const MIN_JOBS = 10;
+
+/** How many of a handler's deliveries may share a job: `max`, and at most a `share`-th of a pass. */
+export interface ChunkLimits {
+  readonly max: number;
+  readonly share: number;
+}
+
+/**
+ * Which deliveries share a job (a chunk): jobs are dear, deliveries cheap. Where few events wait, each
+ * delivery has a job of its own, and so it has where its handler is slow (`perJob`). Where that is not
+ * known yet, it shows when the chunk is run, see `handle/chunk-turns.ts`.
+ */
+export function chunkLimits({
+  perJob = MAX_CHUNK,
+}: Pick<RegisteredHandler, 'perJob'>): ChunkLimits {
+  return { max: Math.min(perJob, MAX_CHUNK), share: MIN_JOBS };
+}
+
+/** The size of a handler's chunks where so many events are moved, or deliveries pushed, at once. */
+export function chunkSize(handler: Pick<RegisteredHandler, 'perJob'>, count: number): number {
+  const { max, share } = chunkLimits(handler);
+  return Math.max(1, Math.min(max, Math.floor(count / share)));
+}
+
+/**
+ * The chunk of an event's delivery. The stores' SQL does the same.
+ *
+ * @param first the pass's first position
+ * @returns the first position that the chunk may hold: no other pass gives it
+ */
+export function chunkAt(position: number, first: number, size: number): number | null {
+  return size > 1 ? first + Math.floor((position - first) / size) * size : null;
+}
+
+/** Puts deliveries of one handler and epoch into chunks of that size, each named after its first one. */
+export function inChunks<Ref extends DeliveryRef>(
+  refs: readonly Ref[],
+  size: number,
+): (Ref & ChunkedRef)[] {
+  return refs.map((ref, index) => {
+    const first = index - (index % size);
+    const alone = size === 1 || first === refs.length - 1;
+    return { ...ref, chunk: alone ? null : (refs[first] as Ref).position };
+  });
+}
