@@ -8,9 +8,11 @@ import { EventBus } from './emit/event-bus.js';
 import type { EventRegistry } from './event/event-registry.js';
 import { DeliveryExecutor } from './handle/delivery-executor.js';
 import { DeliveryMarks } from './handle/delivery-marks.js';
+import { DeliveryOutcomes } from './handle/delivery-outcomes.js';
 import { HandlerDirectory } from './handle/handler-directory.js';
 import { HandlerRegistry } from './handle/handler-registry.js';
 import { HandlerRunner } from './handle/handler-runner.js';
+import { HandlerTransactions } from './handle/handler-transactions.js';
 import { HandlersExplorer } from './handle/handlers.explorer.js';
 import { Paces } from './handle/paces.js';
 import { EventsHealth } from './health/events-health.js';
@@ -94,24 +96,25 @@ export function wire(foundation: Foundation): EventsWiring {
   const marks = new DeliveryMarks(store, options.rescue.afterMs);
   const paces = new Paces();
   const shared = { store, directory, transactions, windows, causation, signals, paces };
-  const runner = new HandlerRunner({
+  const handlerTransactions = new HandlerTransactions({
     ...shared,
     dataSource,
-    marks,
     maxTransactions: maxTransactions(store.poolSize),
   });
+  const runner = new HandlerRunner({ ...shared, marks, handlerTransactions });
   const ping = () => store.hasDue(PING_LIMIT_MS);
   const executor = new DeliveryExecutor({
     ...shared,
+    namespace: options.namespace,
     marks,
     runner,
-    ping,
+    outcomes: new DeliveryOutcomes({
+      ...shared,
+      marks,
+      ping,
+      options: { maxErrorBytes: options.maxErrorBytes, delayAfter: options.handlers.delayAfter },
+    }),
     push: async (jobs) => foundation.queue?.push(jobs),
-    options: {
-      namespace: options.namespace,
-      maxErrorBytes: options.maxErrorBytes,
-      delayAfter: options.handlers.delayAfter,
-    },
   });
   const operations = new Operations(stores.operations, signals);
   const { deadLetters } = stores;

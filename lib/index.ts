@@ -32,6 +32,7 @@ export { EventBus } from './emit/event-bus.js';
 export type { EmitData, EmitEntry } from './emit/event-bus.js';
 export type { EmitOptions, EmittedEvent, Standalone } from './emit/emit.options.js';
 
+export type { BatchFailure, BatchOptions, BatchResult } from './handle/batch-result.js';
 export { EventHandler } from './handle/event-handler.decorator.js';
 export type { HandlerContext } from './handle/handler-context.js';
 export type { HandlerInfo } from './handle/handler-directory.js';

@@ -1,6 +1,4 @@
 import { setMaxListeners } from 'node:events';
-import { QueryFailedError } from 'typeorm';
-import { errorText } from '../common/error-text.js';
 import { ShuttingDownError } from '../errors.js';
 import type { DeliverySignal, Signals } from '../observability/signals.js';
 import {
@@ -11,42 +9,29 @@ import {
 } from '../queue/event-queue.js';
 import type { DeliveryRef, DeliveryState, LoggedEvent } from '../store/event-store.js';
 import type { Store } from '../store/store.js';
-import { afterFailure } from './attempt.js';
+import { BatchGatherer } from './batch-gatherer.js';
 import { ChunkTurns } from './chunk-turns.js';
-import type { ResolveDelay } from './backoff.js';
-import { ConnectionLosses } from './connection-losses.js';
 import type { DeliveryMarks } from './delivery-marks.js';
+import type { DeliveryOutcomes } from './delivery-outcomes.js';
 import type { HandlerDefinition } from './handler-definition.js';
 import type { HandlerDirectory } from './handler-directory.js';
-import {
-  CommittedEarly,
-  NotTheHandler,
-  type Attempt,
-  type HandlerRunner,
-} from './handler-runner.js';
+import type { Attempt, HandlerRunner } from './handler-runner.js';
+import { NotTheHandler } from './handler-transactions.js';
 import { settleLeftovers, type Leftover } from './leftovers.js';
-import { ConnectionLost } from './lost-connection.js';
 import type { Paces } from './paces.js';
 import { harmless } from './thrown.js';
-import { parkedMs, postponedMs, unmarkedMs } from './waits.js';
 
 /** What a {@link DeliveryExecutor} works with. */
 export interface DeliveryExecutorParts {
+  readonly namespace: string;
   readonly store: Store;
   readonly directory: HandlerDirectory;
   readonly marks: DeliveryMarks;
   readonly runner: HandlerRunner;
+  readonly outcomes: DeliveryOutcomes;
   readonly signals: Signals;
   readonly paces: Paces;
-  /** Resolves if the database can be used; rejects within seconds, else. */
-  readonly ping: () => Promise<unknown>;
   readonly push: (jobs: readonly DeliveryJob[]) => Promise<void>;
-  readonly options: {
-    readonly namespace: string;
-    readonly maxErrorBytes: number;
-    /** The default backoff, for where a handler's own can't be used. */
-    readonly delayAfter: ResolveDelay;
-  };
 }
 
 /** A delivery that a job carries. */
@@ -56,15 +41,18 @@ interface Work {
   readonly turns: ChunkTurns;
 }
 
-/** Runs deliveries: checks whether they are to be run, and decides what follows from the outcome. */
+/** A delivery whose handler is to be run. */
+interface Runnable {
+  readonly attempt: Attempt;
+  readonly signal: DeliverySignal;
+}
+
+/** Runs the deliveries of jobs that are to be run. */
 export class DeliveryExecutor {
   private readonly shutdown = new AbortController();
-  private readonly losses: ConnectionLosses;
-  private draining = false;
-  private onOutage: ((error: unknown) => void) | undefined;
+  private readonly batches = new Map<HandlerDefinition, BatchGatherer<Runnable, Leftover>>();
 
   constructor(private readonly parts: DeliveryExecutorParts) {
-    this.losses = new ConnectionLosses(parts.ping);
     // Every running handler listens; Node would warn of a leak from the 11th on.
     setMaxListeners(0, this.shutdown.signal);
   }
@@ -98,18 +86,11 @@ export class DeliveryExecutor {
     outcomes: readonly Leftover[],
     turns: ChunkTurns,
   ): Promise<number | undefined> {
-    const { store, push, options } = this.parts;
-    const { namespace } = options;
     try {
-      return await settleLeftovers(job, outcomes, () => turns.fitting(), {
-        namespace,
-        store,
-        push,
-      });
+      return await settleLeftovers(job, outcomes, () => turns.fitting(), this.parts);
     } catch (error) {
       // A part of it may have been done; running the job again does the rest.
-      if (store.isInfrastructureError(error)) this.report(error);
-      return postponedMs(this.draining ? 0 : job.earlierRuns);
+      return this.parts.outcomes.unsettled(job, error);
     }
   }
 
@@ -118,12 +99,12 @@ export class DeliveryExecutor {
    * failure costs no attempt.
    */
   drain(): void {
-    this.draining = true;
+    this.parts.outcomes.drain();
   }
 
   /** Calls the listener with each error that says that the database can't be used. One listener. */
   listenForOutages(listener: (error: unknown) => void): void {
-    this.onOutage = listener;
+    this.parts.outcomes.listenForOutages(listener);
   }
 
   /** Aborts the signals of all running handlers, and of those that start later. */
@@ -137,29 +118,26 @@ export class DeliveryExecutor {
     const ref = { position, epoch, handler: job.data.handler };
     const { eventId, name } = event ?? {};
     const signal: DeliverySignal = { eventId, event: name, handler: ref.handler, position };
+    const { outcomes } = this.parts;
     try {
       const state = await this.parts.marks.state(ref);
-      if (state === undefined) return this.skip(signal, 'it does not exist');
+      if (state === undefined) return outcomes.skip(signal, 'it does not exist');
       const reason = reasonToSkip(state, ref);
-      if (reason !== undefined) return this.skip(signal, reason);
+      if (reason !== undefined) return outcomes.skip(signal, reason);
       if (state.chunk !== (job.data.chunk ?? null)) {
-        this.skip(signal, 'it belongs to another job');
+        outcomes.skip(signal, 'it belongs to another job');
         return { kind: 'moved', chunk: state.chunk };
       }
       // Looked for after the state was read: jobs of a retired handler end, though its code is gone.
       const handler = this.parts.directory.findLocal(ref.handler);
-      if (handler === undefined) return this.park(signal, job);
+      if (handler === undefined) return outcomes.park(signal, job);
       return await this.readAndRun(
         { handler, ref, state, earlierRuns: job.earlierRuns },
         work,
         signal,
       );
     } catch (error) {
-      // Not the handler's: the database could not be asked, or refused. BullMQ never sees it.
-      // (What handlers throw tells nothing here: it may be about a database of their own.)
-      const { store } = this.parts;
-      if (store.isInfrastructureError(error) && !store.isContention(error)) this.report(error);
-      return this.postpone(signal, error, job.earlierRuns);
+      return outcomes.interrupted(signal, error, job.earlierRuns);
     }
   }
 
@@ -168,15 +146,18 @@ export class DeliveryExecutor {
     { job, delivery, turns }: Work,
     signal: DeliverySignal,
   ): Promise<Leftover> {
+    const { outcomes } = this.parts;
     const event = await this.eventOf(run.state, delivery.event);
-    if (event === undefined) return this.skip(signal, 'its event is not in the log');
+    if (event === undefined) return outcomes.skip(signal, 'its event is not in the log');
     const full = { ...signal, eventId: event.eventId, event: event.name };
     // During a deployment another process has a handler of this id that takes it (B8).
-    if (!run.handler.events.includes(event.name)) return this.park(full, job);
+    if (!run.handler.events.includes(event.name)) return outcomes.park(full, job);
+    const attempt = { ...run, event, number: run.state.attempts + 1 };
+    if (run.handler.batch !== undefined) return this.joinBatch({ attempt, signal: full });
     const endTurn = await turns.take();
     if (endTurn === undefined) return { kind: 'late' };
     try {
-      return await this.run({ ...run, event, number: run.state.attempts + 1 }, full, endTurn);
+      return await this.run(attempt, full, endTurn);
     } finally {
       endTurn();
     }
@@ -188,8 +169,7 @@ export class DeliveryExecutor {
     inline: LoggedEvent | undefined,
   ): Promise<LoggedEvent | undefined> {
     if (inline?.eventId === state.eventId) return inline;
-    const [event] = await this.parts.store.readEvents([state.position]);
-    return event;
+    return this.parts.marks.event(state.position);
   }
 
   /** @param onHandled called when the handler has ended, and only its marks are missing */
@@ -198,131 +178,72 @@ export class DeliveryExecutor {
     signal: DeliverySignal,
     onHandled: () => void,
   ): Promise<Leftover> {
-    const { number, state } = attempt;
+    const { runner, outcomes, paces } = this.parts;
     const started = performance.now();
-    const { maxAttempts } = state;
-    this.parts.signals.publish('delivery.started', { ...signal, attempt: number, maxAttempts });
+    const elapsedMs = () => performance.now() - started;
+    this.tellStart({ attempt, signal });
     try {
-      const completed = await this.parts.runner.run(attempt, this.shutdown.signal, () => {
+      const completed = await runner.run(attempt, this.shutdown.signal, () => {
         onHandled();
-        this.parts.paces.record(attempt.handler.id, performance.now() - started);
+        paces.record(attempt.handler.id, elapsedMs());
       });
-      this.losses.forget(nameOf(attempt.ref));
-      if (!completed) return this.skip(signal, 'it was done meanwhile');
-      const durationMs = Math.round(performance.now() - started);
-      this.parts.signals.publish('delivery.completed', { ...signal, attempt: number, durationMs });
-      return undefined;
+      return outcomes.handled(attempt, signal, completed, elapsedMs());
     } catch (thrown) {
-      const error = harmless(thrown);
-      if (error instanceof NotTheHandler) {
-        return this.unmarked(signal, error.cause, attempt.earlierRuns);
-      }
-      return this.failed(attempt, signal, error);
+      return this.threw({ attempt, signal }, thrown);
     }
   }
 
-  private async failed(
-    { handler, ref, state, number, earlierRuns }: Attempt,
-    signal: DeliverySignal,
+  /** One that has failed before is run alone: whatever it was, it takes no others along. */
+  private async joinBatch(runnable: Runnable): Promise<Leftover> {
+    const { handler, number } = runnable.attempt;
+    if (number > 1) return (await this.runBatch([runnable]))[0];
+    let batches = this.batches.get(handler);
+    if (batches === undefined) {
+      const { size = 1, waitMs = 0 } = handler.batch ?? {};
+      batches = new BatchGatherer({ size, waitMs }, (batch) => this.runBatch(batch));
+      this.batches.set(handler, batches);
+    }
+    return batches.add(runnable);
+  }
+
+  private async runBatch(batch: readonly Runnable[]): Promise<Leftover[]> {
+    const { runner, outcomes } = this.parts;
+    const started = performance.now();
+    for (const runnable of batch) this.tellStart(runnable);
+    try {
+      const results = await runner.runBatch(
+        batch.map(({ attempt }) => attempt),
+        this.shutdown.signal,
+      );
+      const ms = performance.now() - started;
+      return await Promise.all(
+        batch.map(async ({ attempt, signal }, index) => {
+          const result = results[index] ?? 'rolled back';
+          if (result === 'rolled back') return outcomes.again(signal, attempt.earlierRuns);
+          if ('completed' in result) return outcomes.handled(attempt, signal, result.completed, ms);
+          return outcomes.failed(attempt, signal, harmless(result.error));
+        }),
+      );
+    } catch (thrown) {
+      return Promise.all(batch.map((runnable) => this.threw(runnable, thrown, batch.length > 1)));
+    }
+  }
+
+  private async threw(
+    { attempt, signal }: Runnable,
     thrown: unknown,
+    shared = false,
   ): Promise<Leftover> {
-    const early = thrown instanceof CommittedEarly;
-    const error = early ? harmless(thrown.cause) : thrown;
-    // What is committed is no outage's doing.
-    if (!early && !(await this.costsAttempt(ref, error)))
-      return this.postpone(signal, error, earlierRuns);
-    const { maxAttempts } = state;
-    const next = afterFailure(number, maxAttempts, error);
-    const retryInMs = next.dead ? 0 : this.delayAfter(handler, number, error);
-    const { maxErrorBytes } = this.parts.options;
-    const text = errorText(error, maxErrorBytes);
-    const failure = { ...ref, attempt: number, dead: next.dead, retryInMs };
-    const { marks } = this.parts;
-    let recorded: boolean;
-    try {
-      recorded = early
-        ? await marks.failCompleted({
-            ...failure,
-            error: errorText(`${thrown.message}\n${text}`, maxErrorBytes),
-          })
-        : await marks.fail({ ...failure, error: text });
-    } catch (unwritten) {
-      return this.unmarked(signal, unwritten, earlierRuns);
-    }
-    if (!recorded) return this.skip(signal, 'it was done meanwhile');
-    const facts = { ...signal, attempt: number, maxAttempts, error };
-    if (next.dead) {
-      this.parts.signals.publish('delivery.dead', { ...facts, unrecoverable: next.unrecoverable });
-      return undefined;
-    }
-    this.parts.signals.publish('delivery.failed', { ...facts, retryInMs });
-    return { kind: 'failed', inMs: retryInMs };
+    const error = harmless(thrown);
+    const { outcomes } = this.parts;
+    return error instanceof NotTheHandler
+      ? outcomes.unmarked(signal, error.cause, attempt.earlierRuns)
+      : outcomes.failed(attempt, signal, error, shared);
   }
 
-  /**
-   * The handler has run, and the database has refused to write down what became of it.
-   *
-   * @throws the error, where it is an outage's or a contention's
-   */
-  private unmarked(signal: DeliverySignal, error: unknown, earlierRuns: number): Leftover {
-    const { store } = this.parts;
-    if (store.isInfrastructureError(error) || store.isContention(error)) throw error;
-    const retryInMs = unmarkedMs(earlierRuns);
-    this.parts.signals.publish('delivery.unmarked', { ...signal, retryInMs, error });
-    return { kind: 'postponed', inMs: retryInMs };
-  }
-
-  private async costsAttempt(ref: DeliveryRef, error: unknown): Promise<boolean> {
-    if (this.draining) return false;
-    const { store } = this.parts;
-    const lost = error instanceof ConnectionLost ? error.cause : error;
-    const fromDatabase = lost !== error || error instanceof QueryFailedError;
-    const loss = fromDatabase ? store.connectionLoss(lost) : undefined;
-    if (loss === undefined) {
-      this.losses.forget(nameOf(ref));
-      return !store.isInfrastructureError(error, 'handler');
-    }
-    const verdict = await this.losses.judge(nameOf(ref), loss);
-    if (verdict === 'outage') this.report(lost);
-    return verdict === 'counts' && !this.draining;
-  }
-
-  private delayAfter(handler: HandlerDefinition, attempt: number, error: unknown): number {
-    try {
-      return handler.delayAfter(attempt, error);
-    } catch (invalid) {
-      this.parts.signals.publish('backoff.invalid', { handler: handler.id, error: invalid });
-      return this.defaultDelayAfter(attempt, error);
-    }
-  }
-
-  private defaultDelayAfter(attempt: number, error: unknown): number {
-    try {
-      return this.parts.options.delayAfter(attempt, error);
-    } catch {
-      return postponedMs(0); // The module's own default is a function that fails too.
-    }
-  }
-
-  private report(outage: unknown): void {
-    if (!this.draining) this.onOutage?.(outage);
-  }
-
-  private park(signal: DeliverySignal, { queue, earlierRuns }: TakenJob): Leftover {
-    const retryInMs = parkedMs(earlierRuns);
-    this.parts.signals.publish('delivery.parked', { ...signal, queue, retryInMs });
-    return { kind: 'postponed', inMs: retryInMs };
-  }
-
-  private postpone(signal: DeliverySignal, error: unknown, earlierRuns: number): Leftover {
-    // Another process is to take over soon what a shutdown has cut off.
-    const retryInMs = postponedMs(this.draining ? 0 : earlierRuns);
-    this.parts.signals.publish('delivery.postponed', { ...signal, retryInMs, error });
-    return { kind: 'postponed', inMs: retryInMs };
-  }
-
-  private skip(signal: DeliverySignal, reason: string): undefined {
-    this.parts.signals.publish('delivery.skipped', { ...signal, reason });
+  private tellStart({ attempt: { number, state }, signal }: Runnable): void {
+    const facts = { ...signal, attempt: number, maxAttempts: state.maxAttempts };
+    this.parts.signals.publish('delivery.started', facts);
   }
 }
 
@@ -330,8 +251,4 @@ function reasonToSkip(state: DeliveryState, ref: DeliveryRef): string | undefine
   if (state.status !== 'queued') return `it is ${state.status}`;
   if (state.epoch !== ref.epoch) return `it is queued in epoch ${state.epoch}, not ${ref.epoch}`;
   return undefined;
-}
-
-function nameOf({ position, handler, epoch }: DeliveryRef): string {
-  return `${position} ${handler} ${epoch}`;
 }

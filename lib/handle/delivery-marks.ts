@@ -1,6 +1,11 @@
 import { Batcher } from '../common/batcher.js';
 import { pause } from '../common/time-limit.js';
-import type { DeliveryRef, DeliveryState, FailedAttempt } from '../store/event-store.js';
+import type {
+  DeliveryRef,
+  DeliveryState,
+  FailedAttempt,
+  LoggedEvent,
+} from '../store/event-store.js';
 import type { Store } from '../store/store.js';
 
 /** Statements under way at once: the next batch gathers while they run. */
@@ -16,6 +21,7 @@ const RETRY_DELAYS_MS = [50, 250, 1_000, 2_000];
  */
 export class DeliveryMarks {
   private readonly states: Batcher<DeliveryRef, DeliveryState | undefined>;
+  private readonly events: Batcher<number, LoggedEvent | undefined>;
   private readonly completions: Batcher<DeliveryRef, boolean>;
   private readonly failures: Batcher<FailedAttempt, boolean>;
 
@@ -24,12 +30,18 @@ export class DeliveryMarks {
     private readonly rescueAfterMs: number,
   ) {
     this.states = new Batcher((refs) => store.deliveryStates(refs), LIMITS);
+    this.events = new Batcher((positions) => this.readEvents(positions), LIMITS);
     this.completions = new Batcher((refs) => this.persistently(() => store.complete(refs)), LIMITS);
     this.failures = new Batcher((attempts) => store.fail(attempts, rescueAfterMs), LIMITS);
   }
 
   state(ref: DeliveryRef): Promise<DeliveryState | undefined> {
     return this.states.add(ref);
+  }
+
+  /** Undefined: the log has none there. */
+  event(position: number): Promise<LoggedEvent | undefined> {
+    return this.events.add(position);
   }
 
   /** False: it was not queued in this epoch any more. */
@@ -51,6 +63,12 @@ export class DeliveryMarks {
     const taken = await this.persistently(async () => store.uncomplete?.(attempt, rescueAfterMs));
     // It may have been rolled back after all.
     return taken === true || this.fail(attempt);
+  }
+
+  private async readEvents(positions: readonly number[]): Promise<(LoggedEvent | undefined)[]> {
+    const events = await this.store.readEvents([...new Set(positions)]);
+    const byPosition = new Map(events.map((event) => [event.position, event]));
+    return positions.map((position) => byPosition.get(position));
   }
 
   private async persistently<T>(mark: () => Promise<T>): Promise<T> {

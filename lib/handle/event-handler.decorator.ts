@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import type { DomainEvent, EventEnvelope } from '../event/domain-event.js';
 import type { EventDefinition } from '../event/event-definition.js';
+import type { BatchOptions, BatchResult } from './batch-result.js';
 import type { HandlerContext } from './handler-context.js';
 import type { HandlerOptions } from './handler.options.js';
 
@@ -19,6 +20,19 @@ type HandledEvent<Ref> = Ref extends readonly (infer Each)[]
 
 type HandlerMethod<Ref> = (event: HandledEvent<Ref>, context: HandlerContext) => unknown;
 
+type Returned = BatchResult | void;
+type BatchMethod<Ref> = (
+  events: readonly HandledEvent<Ref>[],
+  context: HandlerContext,
+) => Returned | Promise<Returned>;
+
+/** Checks the decorated method. */
+type Decorates<Method> = <Decorated extends Method>(
+  target: object,
+  method: string | symbol,
+  descriptor: TypedPropertyDescriptor<Decorated>,
+) => void;
+
 /** One use of the decorator. */
 export interface HandlerMetadata {
   readonly events: readonly EventRef[];
@@ -30,7 +44,9 @@ export interface HandlerMetadata {
  * events defined elsewhere. It may stand several times on one method. The method's parameter is
  * checked against the definition when the code is compiled.
  *
- * A handler that returns has handled the event; one that throws is tried again.
+ * A handler that returns has handled the event; one that throws is tried again. With the option
+ * `batch` it gets a list of events, and may return a {@link BatchResult} that names those it could not
+ * handle; where it throws, all are tried again, one by one.
  *
  * @example
  * @EventHandler(OrderPlaced, { id: 'mails.order-confirmation', queue: 'mail', attempts: 10 })
@@ -38,13 +54,17 @@ export interface HandlerMetadata {
  */
 export function EventHandler<const Ref extends EventRef | readonly EventRef[]>(
   event: Ref,
+  options: HandlerOptions & { batch: BatchOptions },
+): Decorates<BatchMethod<Ref>>;
+export function EventHandler<const Ref extends EventRef | readonly EventRef[]>(
+  event: Ref,
+  options?: HandlerOptions,
+): Decorates<HandlerMethod<Ref>>;
+export function EventHandler(
+  event: EventRef | readonly EventRef[],
   options: HandlerOptions = {},
-) {
-  return <Method extends HandlerMethod<Ref>>(
-    _target: object,
-    _method: string | symbol,
-    descriptor: TypedPropertyDescriptor<Method>,
-  ): void => {
+): Decorates<object> {
+  return (_target, _method, descriptor) => {
     const method = descriptor.value as object;
     const events: readonly EventRef[] =
       typeof event === 'string' || !isList(event) ? [event] : event;

@@ -15,6 +15,11 @@ export const MAX_PRIORITY = 2_097_151;
 /** Timers count in 32 bits; a longer wait would fire at once. */
 const MAX_TIMEOUT_MS = 2_147_483_647;
 
+/** Events of one batch: each may be as large as fits into a job. */
+const MAX_BATCH = 1_000;
+/** A batch that waits holds up a shutdown. */
+const MAX_BATCH_WAIT_MS = 5_000;
+
 /** A handler found in the code, with all its options settled. */
 export interface HandlerDefinition extends RegisteredHandler {
   /** Where it is, for messages: `Mails.confirm (in MailModule)`. */
@@ -25,7 +30,10 @@ export interface HandlerDefinition extends RegisteredHandler {
   readonly delayAfter: ResolveDelay;
   /** 0: no limit. */
   readonly timeoutMs: number;
-  invoke(event: DomainEvent, context: HandlerContext): Promise<void>;
+  /** Of one that takes several events at once. */
+  readonly batch: { readonly size: number; readonly waitMs: number } | undefined;
+  /** A batch handler gets a list of events, and its result may be a `BatchResult`. */
+  invoke(events: DomainEvent | readonly DomainEvent[], context: HandlerContext): Promise<unknown>;
 }
 
 export interface HandlerDefaults {
@@ -60,6 +68,13 @@ export function defineHandler(
   const badId = [id, ...aliases].find((each) => !isHandlerId(each));
   if (badId !== undefined) refuse(`"${badId}" is not a valid handler id.`);
   const queue = queueOf(options, source.place, defaults.queues);
+  const batch = batchOf(options, refuse);
+  if (batch !== undefined && queue.limiter !== undefined) {
+    refuse(
+      `is a batch handler in the queue "${queue.queue}", whose limiter counts single deliveries. Give it ` +
+        'a queue without a limiter.',
+    );
+  }
   const perJob = queue.limiter === undefined ? undefined : 1;
   return {
     id,
@@ -68,9 +83,11 @@ export function defineHandler(
     definitions: events.filter((event) => typeof event !== 'string'),
     queue: queue.queue,
     ...(perJob !== undefined && { perJob }),
+    ...(batch !== undefined && { batchSize: batch.size }),
     maxAttempts: wholeNumber(options.attempts, defaults.attempts, 'attempts', 1_000_000, refuse),
     priority: wholeNumber(options.priority, defaults.priority, 'priority', MAX_PRIORITY, refuse),
     timeoutMs: timeoutOf(options, defaults, refuse),
+    batch,
     delayAfter: backoffOf(options, defaults, refuse),
     transactional: options.transactional ?? false,
     place: source.place,
@@ -80,7 +97,8 @@ export function defineHandler(
 
 /** The part that is kept in the database. */
 export function toRegistered(handler: HandlerDefinition): RegisteredHandler {
-  const { id, aliases, events, queue, maxAttempts, priority, transactional, perJob } = handler;
+  const { id, aliases, events, queue, maxAttempts, priority, transactional } = handler;
+  const { perJob, batchSize } = handler;
   return {
     id,
     aliases,
@@ -90,6 +108,7 @@ export function toRegistered(handler: HandlerDefinition): RegisteredHandler {
     priority,
     transactional,
     ...(perJob !== undefined && { perJob }),
+    ...(batchSize !== undefined && { batchSize }),
   };
 }
 
@@ -104,6 +123,7 @@ const KNOWN_OPTIONS: readonly (keyof HandlerOptions)[] = [
   'backoff',
   'timeout',
   'priority',
+  'batch',
 ];
 
 function rejectUnknown(options: HandlerOptions, refuse: Refuse): void {
@@ -143,6 +163,22 @@ function timeoutOf(options: HandlerOptions, defaults: HandlerDefaults, refuse: R
   return refuse(
     `timeout is ${JSON.stringify(options.timeout)}; use '30s' or milliseconds, at most 24 days.`,
   );
+}
+
+function batchOf({ batch }: HandlerOptions, refuse: Refuse): HandlerDefinition['batch'] {
+  if (batch === undefined) return undefined;
+  const problem = (what: string) =>
+    refuse(
+      `batch is ${JSON.stringify(batch)}; use { size: 1 to ${MAX_BATCH}, wait?: '20ms' }${what}.`,
+    );
+  if (typeof batch !== 'object' || batch === null) return problem('');
+  const unknown = Object.keys(batch).find((key) => key !== 'size' && key !== 'wait');
+  if (unknown !== undefined) return problem(`, without "${unknown}"`);
+  const { size, wait = 0 } = batch;
+  if (!Number.isInteger(size) || size < 1 || size > MAX_BATCH) return problem('');
+  const waitMs = parseDuration(wait);
+  if (waitMs === undefined || waitMs > MAX_BATCH_WAIT_MS) return problem(', waiting at most 5 s');
+  return { size, waitMs };
 }
 
 function backoffOf(options: HandlerOptions, defaults: HandlerDefaults, refuse: Refuse) {

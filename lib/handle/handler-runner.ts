@@ -1,17 +1,14 @@
-import { QueryFailedError, type DataSource, type EntityManager, type QueryRunner } from 'typeorm';
-import { Semaphore } from '../common/semaphore.js';
+import type { EntityManager } from 'typeorm';
 import type { ActiveTransaction } from '../emit/active-transaction.js';
 import type { Causation } from '../emit/causation.js';
-import type { EmitWindows } from '../emit/emit-window.js';
-import { isOutermost } from '../emit/transaction-depth.js';
 import type { DeliveryRef, DeliveryState, LoggedEvent } from '../store/event-store.js';
 import type { Store } from '../store/store.js';
-import { abandonTransaction } from './abandon-transaction.js';
 import { runAttempt } from './attempt.js';
+import { failuresOf } from './batch-result.js';
 import type { DeliveryMarks } from './delivery-marks.js';
 import { createHandlerContext } from './handler-context.js';
 import type { HandlerDefinition } from './handler-definition.js';
-import { ConnectionLost, watchConnection, type ConnectionWatch } from './lost-connection.js';
+import { NotTheHandler, type HandlerTransactions } from './handler-transactions.js';
 import { toDomainEvent } from './to-domain-event.js';
 
 /** One attempt to handle a delivery. */
@@ -28,50 +25,20 @@ export interface Attempt {
 
 /** What a {@link HandlerRunner} works with. */
 export interface HandlerRunnerParts {
-  readonly dataSource: DataSource;
   readonly store: Store;
   readonly marks: DeliveryMarks;
   readonly transactions: ActiveTransaction;
-  readonly windows: EmitWindows;
+  readonly handlerTransactions: HandlerTransactions;
   readonly causation: Causation;
-  /** Transactional handlers at once: each holds a connection of the application's pool. */
-  readonly maxTransactions: number;
 }
 
-/** The database failed around the handler: while its transaction or its completion was written. */
-export class NotTheHandler extends Error {
-  constructor(override readonly cause: unknown) {
-    super('the database could not be reached');
-  }
-}
-
-/**
- * A statement of the handler's has committed its transaction, the completion included, before the
- * attempt failed with the cause.
- */
-export class CommittedEarly extends Error {
-  constructor(override readonly cause: unknown) {
-    super(
-      'A statement of the handler has committed its transaction before the attempt failed: what the ' +
-        'handler had written until then is saved.',
-    );
-  }
-}
-
-const NO_CONNECTION =
-  'the handler returned without the connection of its transaction: it must not release it';
-const OPEN_NESTED = 'the handler returned while a nested transaction of it was open: await it';
-
-/** A transactional handler's delivery turned out to be done, by another run of its job. */
-class Fenced extends Error {}
+/** What a batch handler has made of one of its events. */
+export type BatchOutcome =
+  { readonly completed: boolean } | { readonly error: unknown } | 'rolled back';
 
 /** Runs handlers, and completes their deliveries: after them, or in one transaction with them. */
 export class HandlerRunner {
-  private readonly transactionPermits: Semaphore;
-
-  constructor(private readonly parts: HandlerRunnerParts) {
-    this.transactionPermits = new Semaphore(parts.maxTransactions);
-  }
+  constructor(private readonly parts: HandlerRunnerParts) {}
 
   /**
    * Resolves once the delivery is completed: true by this run, false by another one.
@@ -80,102 +47,93 @@ export class HandlerRunner {
    * @param onHandled called when the handler has ended well, and at most its completion is to be marked
    * @throws what the handler threw, or {@link NotTheHandler}, or {@link CommittedEarly}
    */
-  run(attempt: Attempt, shutdown: AbortSignal, onHandled: () => void): Promise<boolean> {
-    return attempt.handler.transactional
-      ? this.transactionPermits.run(() => this.runInTransaction(attempt, shutdown, onHandled))
-      : this.runAndMark(attempt, shutdown, onHandled);
+  async run(attempt: Attempt, shutdown: AbortSignal, onHandled: () => void): Promise<boolean> {
+    const { handlerTransactions, store } = this.parts;
+    if (!attempt.handler.transactional) {
+      await this.invoke([attempt], shutdown, undefined);
+      onHandled();
+      return this.complete(attempt.ref);
+    }
+    // Completion first: a second run of the same job can't lock the row, and is postponed.
+    const completed = await handlerTransactions.run({
+      claim: async (runner) => (await store.complete([attempt.ref], runner))[0] === true,
+      handle: async (manager) => void (await this.invoke([attempt], shutdown, manager)),
+    });
+    onHandled();
+    return completed;
   }
 
-  private async runAndMark(
-    attempt: Attempt,
-    shutdown: AbortSignal,
-    onHandled: () => void,
-  ): Promise<boolean> {
-    await this.invoke(attempt, shutdown, undefined);
-    onHandled();
+  /**
+   * Runs a batch handler once for several deliveries; what it reports as failed is left to the caller.
+   * A transactional one's deliveries are completed at the end of its transaction, when it is known
+   * which: if another run has one of them done already, everything is rolled back.
+   *
+   * @throws what the handler threw: then nothing is completed; or {@link NotTheHandler}, or
+   *   {@link CommittedEarly}
+   */
+  async runBatch(attempts: readonly Attempt[], shutdown: AbortSignal): Promise<BatchOutcome[]> {
+    const [first] = attempts as readonly [Attempt];
+    const { handlerTransactions, store } = this.parts;
+    let failures = new Map<string, unknown>();
+    const handle = async (manager?: EntityManager) => {
+      const returned = await this.invoke(attempts, shutdown, manager);
+      failures = failuresOf(returned, new Set(attempts.map(({ event }) => event.eventId)));
+    };
+    const handled = () => attempts.filter(({ event }) => !failures.has(event.eventId));
+    if (!first.handler.transactional) {
+      await handle();
+      const marks = new Map(handled().map(({ ref }) => [ref, this.complete(ref)]));
+      await Promise.all(marks.values());
+      return Promise.all(
+        attempts.map(async ({ ref, event }) => {
+          const completed = await marks.get(ref);
+          return completed === undefined ? { error: failures.get(event.eventId) } : { completed };
+        }),
+      );
+    }
+    const committed = await handlerTransactions.run({
+      handle,
+      complete: async (runner) => {
+        const refs = handled().map(({ ref }) => ref);
+        return refs.length === 0 || (await store.complete(refs, runner)).every(Boolean);
+      },
+    });
+    if (!committed) return attempts.map(() => 'rolled back');
+    return attempts.map(({ event }) =>
+      failures.has(event.eventId) ? { error: failures.get(event.eventId) } : { completed: true },
+    );
+  }
+
+  private async complete(ref: DeliveryRef): Promise<boolean> {
     try {
-      return await this.parts.marks.complete(attempt.ref);
+      return await this.parts.marks.complete(ref);
     } catch (error) {
       throw new NotTheHandler(error);
     }
   }
 
-  /**
-   * Completion first, then the handler, in one transaction: a second run of the same job can't lock
-   * the row, and is postponed. The commit is guarded like one with an emit.
-   */
-  private async runInTransaction(
-    attempt: Attempt,
-    shutdown: AbortSignal,
-    onHandled: () => void,
-  ): Promise<boolean> {
-    let fromHandler = false;
-    let connection: ConnectionWatch | undefined;
-    let guarded: QueryRunner | undefined;
-    const { windows } = this.parts;
-    const work = async (manager: EntityManager) => {
-      const runner = manager.queryRunner;
-      if (runner === undefined) throw new Error('a transaction without a query runner');
-      // From the first statement to the commit: a loss may come right after any answer.
-      connection = await watchConnection(runner);
-      const [claimed] = await this.parts.store.complete([attempt.ref], runner);
-      if (claimed !== true) throw new Fenced();
-      windows.guard(runner);
-      guarded = runner;
-      try {
-        await this.invoke(attempt, shutdown, manager);
-        if (runner.isReleased || connection.lost() !== undefined) throw new Error(NO_CONNECTION);
-        // TypeORM's commit would only end that one, and give the connection back with ours open.
-        if (!isOutermost(runner)) throw new Error(OPEN_NESTED);
-      } catch (error) {
-        fromHandler = true;
-        if (!runner.isReleased) {
-          await windows.settleDoubts(runner);
-          await abandonTransaction(runner, this.parts.store.sharesRunner);
-        }
-        throw this.lossOr(error, connection.lost());
-      }
-    };
-    try {
-      await this.parts.transactions.outside(() => this.parts.dataSource.transaction(work));
-      onHandled();
-      return true;
-    } catch (error) {
-      if (guarded !== undefined && windows.wasCommittedEarly(guarded)) {
-        throw new CommittedEarly(error);
-      }
-      if (fromHandler) throw error;
-      if (error instanceof Fenced) return false;
-      const lost = connection?.lost();
-      if (lost !== undefined) throw new NotTheHandler(lost);
-      if (this.parts.store.isInfrastructureError(error)) throw new NotTheHandler(error);
-      throw error;
-    } finally {
-      connection?.stop();
-    }
-  }
-
-  /** What the handler threw, unless that only follows from the loss of its connection. */
-  private lossOr(thrown: unknown, lost: Error | undefined): unknown {
-    // The server's own words came with the statement, and only then the connection's end.
-    const told = thrown instanceof QueryFailedError && this.parts.store.connectionLoss(thrown);
-    return lost === undefined || told === 'ended' ? thrown : new ConnectionLost(lost);
-  }
-
   private async invoke(
-    { handler, event, number, state, ref }: Attempt,
+    attempts: readonly Attempt[],
     shutdown: AbortSignal,
     manager: EntityManager | undefined,
-  ): Promise<void> {
-    const domainEvent = toDomainEvent(event, ref.handler);
-    await runAttempt(handler, shutdown, (signal) => {
-      const { maxAttempts } = state;
+  ): Promise<unknown> {
+    const [{ handler, number }] = attempts as readonly [Attempt];
+    const events = attempts.map(({ event, ref }) => toDomainEvent(event, ref.handler));
+    const [only] = events as [(typeof events)[0]];
+    let returned: unknown;
+    await runAttempt(handler, shutdown, async (signal) => {
+      const maxAttempts = Math.min(...attempts.map(({ state }) => state.maxAttempts));
       const facts = { handlerId: handler.id, attempt: number, maxAttempts, signal };
       const context = createHandlerContext(facts, manager);
-      const work = () =>
-        this.parts.causation.run(domainEvent, async () => handler.invoke(domainEvent, context));
+      const invoke = async () => {
+        returned = await handler.invoke(handler.batch === undefined ? only : events, context);
+      };
+      // What a handler of several events emits has no single cause.
+      const caused = () =>
+        events.length === 1 ? this.parts.causation.run(only, invoke) : invoke();
       // A transactional handler's emits join its transaction; others have none around them.
-      return manager === undefined ? this.parts.transactions.outside(work) : work();
+      return manager === undefined ? this.parts.transactions.outside(caused) : caused();
     });
+    return returned;
   }
 }

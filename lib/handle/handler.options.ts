@@ -1,4 +1,5 @@
 import type { Duration } from '../common/duration.js';
+import type { BatchOptions } from './batch-result.js';
 
 /** How long to wait between attempts. */
 export interface BackoffConfig {
@@ -47,4 +48,6 @@ export interface HandlerOptions extends DeliveryOptions {
    * through `context.manager` and what it emits is committed exactly once. Default false.
    */
   transactional?: boolean;
+  /** The method gets a list of events instead of one. */
+  batch?: BatchOptions;
 }

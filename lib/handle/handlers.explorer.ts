@@ -17,7 +17,8 @@ import {
   type HandlerDefinition,
 } from './handler-definition.js';
 
-type Instance = Record<string, (event: DomainEvent, context: HandlerContext) => unknown>;
+type Handled = DomainEvent | readonly DomainEvent[];
+type Instance = Record<string, (handled: Handled, context: HandlerContext) => unknown>;
 
 /** Finds the `@EventHandler` methods of all providers and controllers of the application. */
 export class HandlersExplorer {
@@ -66,19 +67,18 @@ export class HandlersExplorer {
 
   private invoker(wrapper: InstanceWrapper, method: string): HandlerDefinition['invoke'] {
     if (wrapper.isDependencyTreeStatic() && !wrapper.isTransient) {
-      return async (event, context) => {
-        await (wrapper.instance as Instance)[method]?.(event, context);
-      };
+      return async (handled, context) => (wrapper.instance as Instance)[method]?.(handled, context);
     }
-    return async (event, context) => {
-      const instance = await this.resolve(wrapper, { event, context });
-      await instance[method]?.(event, context);
+    return async (handled, context) => {
+      const what = isBatch(handled) ? { events: handled } : { event: handled };
+      const instance = await this.resolve(wrapper, { ...what, context });
+      return instance[method]?.(handled, context);
     };
   }
 
   /**
    * A fresh instance per delivery, also of a transient provider. `@Inject(REQUEST)` gives it
-   * `{ event, context }`.
+   * `{ event, context }`, or `{ events, context }` of a batch.
    */
   private async resolve(wrapper: InstanceWrapper, request: object): Promise<Instance> {
     const contextId = ContextIdFactory.getByRequest(request);
@@ -94,6 +94,10 @@ export class HandlersExplorer {
       wrapper,
     );
   }
+}
+
+function isBatch(handled: Handled): handled is readonly DomainEvent[] {
+  return Array.isArray(handled);
 }
 
 /** The prototype to scan; aliases (`useExisting`) are found through what they stand for. */

@@ -5,6 +5,8 @@ const MAX_CHUNK = 50;
 /** Jobs that the deliveries of one relay pass are spread over at least: the work of several workers. */
 const MIN_JOBS = 10;
 
+type Chunked = Pick<RegisteredHandler, 'perJob' | 'batchSize'>;
+
 /** How many of a handler's deliveries may share a job: `max`, and at most a `share`-th of a pass. */
 export interface ChunkLimits {
   readonly max: number;
@@ -23,7 +25,7 @@ export function chunkLimits({
 }
 
 /** The size of a handler's chunks where so many events are moved, or deliveries pushed, at once. */
-export function chunkSize(handler: Pick<RegisteredHandler, 'perJob'>, count: number): number {
+export function chunkSize(handler: Chunked, count: number): number {
   const { max, share } = chunkLimits(handler);
   return Math.max(1, Math.min(max, Math.floor(count / share)));
 }

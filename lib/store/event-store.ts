@@ -69,6 +69,8 @@ export interface RegisteredHandler {
   readonly aliases: readonly string[];
   /** Deliveries that one job is to carry at most, as the handler is limited or was found to be quick. */
   readonly perJob?: number;
+  /** Of a batch handler: events that it takes at once, at most. One job carries so many. */
+  readonly batchSize?: number;
 }
 
 export type DeliveryStatus = 'queued' | 'completed' | 'dead' | 'discarded';

@@ -3,6 +3,7 @@
 import {
   defineEvent,
   EventHandler,
+  type BatchResult,
   type DomainEvent,
   type EventEnvelope,
   type HandlerContext,
@@ -122,6 +123,18 @@ export class Handlers {
   @EventHandler(['order.lost', 'order.found'])
   names(_event: DomainEvent<{ id: string }>): void {}
 
+  @EventHandler(OrderPlaced, { batch: { size: 100, wait: '20ms' } })
+  async batch(
+    events: readonly DomainEvent<typeof OrderPlaced>[],
+    context: HandlerContext,
+  ): Promise<BatchResult> {
+    context.signal.throwIfAborted();
+    return { failed: events.map((event) => ({ event, error: new Error(event.data.orderId) })) };
+  }
+
+  @EventHandler([OrderPlaced, 'order.lost'], { batch: { size: 2 } })
+  batchOfNothing(_events: readonly EventEnvelope[]): void {}
+
   @EventHandler([OrderPlaced])
   listOfOne(_event: DomainEvent<typeof OrderPlaced>): void {}
 }
@@ -154,6 +167,24 @@ export class WrongHandlers {
   // @ts-expect-error -- no such option
   @EventHandler(OrderPlaced, { attemps: 3 })
   option(): void {}
+
+  // @ts-expect-error -- a batch is a list
+  @EventHandler(OrderPlaced, { batch: { size: 2 } })
+  batch(_event: DomainEvent<typeof OrderPlaced>): void {}
+
+  // @ts-expect-error -- a list without a batch
+  @EventHandler(OrderPlaced)
+  list(_events: readonly DomainEvent<typeof OrderPlaced>[]): void {}
+
+  // @ts-expect-error -- names no failures
+  @EventHandler(OrderPlaced, { batch: { size: 2 } })
+  batchResult(): { failures: [] } {
+    return { failures: [] };
+  }
+
+  // @ts-expect-error -- how large?
+  @EventHandler(OrderPlaced, { batch: { wait: '20ms' } })
+  batchWithoutSize(): void {}
 
   // @ts-expect-error -- not a duration
   @EventHandler(OrderPlaced, { timeout: 'long' })

@@ -55,15 +55,15 @@ export class TransactionJoin {
    *
    * @param isFailed whether a runner's transaction is in that state
    */
-  async protect(
-    work: () => Promise<void>,
+  async protect<T>(
+    work: () => Promise<T>,
     isFailed: (runner: QueryRunner) => Promise<boolean>,
-  ): Promise<void> {
+  ): Promise<T> {
     const savepoints = this.storage.getStore();
     if (savepoints === undefined) return work();
     const savepoint = await savepoints.begin();
     try {
-      await work();
+      return await work();
     } finally {
       const failed = await savepoints.inTurn(() => isFailed(savepoints.runner));
       await (failed ? savepoints.rollback(savepoint) : savepoints.commit(savepoint));

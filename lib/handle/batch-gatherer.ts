@@ -1,0 +1,52 @@
+import { pause } from '../common/time-limit.js';
+
+/** As it was when this file was loaded: a test's fake timers must not hold up what it awaits. */
+const afterThisTurn = setImmediate;
+
+interface Limits {
+  readonly size: number;
+  readonly waitMs: number;
+}
+
+/**
+ * Puts what comes one by one into batches of at most `size`. A batch runs when it is full, or when its
+ * first item has waited for `waitMs`; 0: for what comes in the same turn of the event loop.
+ */
+export class BatchGatherer<Item, Result> {
+  private waiting: Entry<Item, Result>[] = [];
+
+  constructor(
+    private readonly limits: Limits,
+    private readonly run: (items: readonly Item[]) => Promise<readonly Result[]>,
+  ) {}
+
+  add(item: Item): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      const entry = { item, resolve, reject };
+      if (this.waiting.push(entry) >= this.limits.size) this.flush();
+      else if (this.waiting[0] === entry) void this.flushLater(entry);
+    });
+  }
+
+  private async flushLater(first: Entry<Item, Result>): Promise<void> {
+    const { waitMs } = this.limits;
+    await (waitMs > 0 ? pause(waitMs) : new Promise<void>((resolve) => afterThisTurn(resolve)));
+    // A full batch may have taken it along; whoever is the first now has a timer of its own.
+    if (this.waiting[0] === first) this.flush();
+  }
+
+  private flush(): void {
+    const batch = this.waiting;
+    this.waiting = [];
+    this.run(batch.map(({ item }) => item)).then(
+      (results) => batch.forEach(({ resolve }, index) => resolve(results[index] as Result)),
+      (error: unknown) => batch.forEach(({ reject }) => reject(error)),
+    );
+  }
+}
+
+interface Entry<Item, Result> {
+  readonly item: Item;
+  readonly resolve: (result: Result) => void;
+  readonly reject: (reason: unknown) => void;
+}

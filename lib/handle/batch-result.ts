@@ -1,0 +1,48 @@
+import type { Duration } from '../common/duration.js';
+import type { EventEnvelope } from '../event/domain-event.js';
+
+/** How a handler takes several events at once: `@EventHandler(PageViewed, { batch: { size: 100 } })`. */
+export interface BatchOptions {
+  /** Events that one call gets, at most: 1 to 1,000. */
+  size: number;
+  /**
+   * How long the first event waits for others, at most 5 s. Default 0: a call gets what waited
+   * together already.
+   */
+  wait?: Duration;
+}
+
+/** What a batch handler returns where it could not handle some of its events. */
+export interface BatchResult {
+  /** All events that are not named here are completed; nothing of these is. */
+  readonly failed: readonly BatchFailure[];
+}
+
+export interface BatchFailure {
+  /** One of the events that the handler got. */
+  readonly event: Pick<EventEnvelope, 'eventId'>;
+  /** Why; an `UnrecoverableEventError` makes it a dead letter at once. */
+  readonly error: unknown;
+}
+
+/**
+ * Event id → error, of those that have failed.
+ *
+ * @param returned what the handler returned: a {@link BatchResult} or nothing
+ * @throws TypeError if it can't be read: then nobody knows what was handled
+ */
+export function failuresOf(returned: unknown, eventIds: ReadonlySet<string>): Map<string, unknown> {
+  if (returned === undefined || returned === null) return new Map();
+  const { failed } = returned as Partial<BatchResult>;
+  if (!Array.isArray(failed)) {
+    throw new TypeError(
+      'a batch handler returned neither nothing nor { failed: [{ event, error }] }',
+    );
+  }
+  return new Map(
+    (failed as readonly BatchFailure[]).map(({ event, error }) => {
+      if (event !== undefined && eventIds.has(event.eventId)) return [event.eventId, error];
+      throw new TypeError(`a batch handler reported an event as failed that it did not get`);
+    }),
+  );
+}
