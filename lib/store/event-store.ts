@@ -220,7 +220,10 @@ export interface EventStore {
   rescue(limits: RelayLimits): Promise<RescuedBatch>;
   /** Takes back the postponement, for deliveries that could not be pushed. */
   unrescue(refs: readonly DeliveryRef[], rescueAfterMs: number): Promise<void>;
-  /** Moves deliveries that are queued in the expected epoch to other chunks, or out of them. */
+  /**
+   * Moves deliveries that are queued in the expected epoch to other chunks, or out of them. Those that
+   * another transaction has locked stay where they are.
+   */
   setChunks(deliveries: readonly ChunkedRef[]): Promise<void>;
 
   /**

@@ -50,7 +50,7 @@ describe('defaults', () => {
       attempts: 5,
       priority: 50,
       timeoutMs: 30_000,
-      queues: ['default'],
+      queues: [{ queue: 'default', concurrency: 50, limiter: undefined }],
     });
     // 1 s, 2 s, …, half of it left to chance.
     expect(handlers.delayAfter(3, undefined)).toBeGreaterThanOrEqual(2_000);
@@ -124,7 +124,10 @@ describe('values', () => {
       attempts: 9,
       timeoutMs: 0,
       priority: 1,
-      queues: ['default', 'mail'],
+      queues: [
+        { queue: 'default', concurrency: 50, limiter: undefined },
+        { queue: 'mail', concurrency: 5, limiter: { max: 10, duration: 1_000 } },
+      ],
     });
     expect(handlers.delayAfter(4, undefined)).toBe(2_000);
   });

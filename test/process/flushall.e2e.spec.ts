@@ -95,5 +95,5 @@ it(
 );
 
 async function jobs(client: Redis): Promise<number> {
-  return (await client.keys('*')).filter((key) => /:default-\d+-[\w-]+-\d+$/.test(key)).length;
+  return (await client.keys('*')).filter((key) => /:default-c?\d+-[\w-]+-\d+$/.test(key)).length;
 }

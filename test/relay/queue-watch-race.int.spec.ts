@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { QueueUnavailableError } from '../../lib/errors.js';
 import { eventsMigrator } from '../../lib/store/migrations/migrator.js';
 import { openDataSource } from '../support/data-source.js';
-import { jobCount, openBull, wipeQueue } from '../support/bull.js';
+import { carriedCount, openBull, wipeQueue } from '../support/bull.js';
 import { registerHandler } from '../support/register-handler.js';
 import { newNamespace } from '../support/start-app.js';
 import { createTestBackends, type TestBackends } from '../support/test-app.js';
@@ -46,7 +46,7 @@ describe('several relays and one wipe', () => {
 
   const start = () => watchingProcess(backends, dataSource, namespace);
   const wipe = () => wipeQueue(backends, 'redis');
-  const jobs = async () => jobCount(await openBull(backends, 'redis', namespace));
+  const jobs = async () => carriedCount(await openBull(backends, 'redis', namespace));
 
   async function filled(deliveries = DELIVERIES): Promise<void> {
     await a.watch.check();

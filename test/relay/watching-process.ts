@@ -4,7 +4,7 @@ import { onTestFinished } from 'vitest';
 import { BullEventQueue } from '../../lib/queue/bull-event-queue.js';
 import type { EventQueue } from '../../lib/queue/event-queue.js';
 import { RedisBackend } from '../../lib/queue/redis/redis-backend.js';
-import { DeliveryPusher } from '../../lib/relay/delivery-pusher.js';
+import { countDeliveries, DeliveryPusher } from '../../lib/relay/delivery-pusher.js';
 import { QueueWatch } from '../../lib/relay/queue-watch.js';
 import { createStores } from '../../lib/store/create-store.js';
 import type { EventStore } from '../../lib/store/event-store.js';
@@ -20,7 +20,7 @@ export interface WatchingProcess {
   readonly watch: QueueWatch;
   readonly pusher: DeliveryPusher;
   readonly signals: Signals;
-  /** Numbers of jobs, per push. */
+  /** Numbers of deliveries, per push. */
   readonly pushes: number[];
   readonly refills: { deliveries: number }[];
 }
@@ -40,7 +40,7 @@ export async function watchingProcess(
   const pushes: number[] = [];
   const push = queue.push.bind(queue);
   queue.push = (jobs) => {
-    pushes.push(jobs.length);
+    pushes.push(countDeliveries(jobs));
     return push(jobs);
   };
   const pusher = new DeliveryPusher(queue, { namespace, maxInlineBytes: 1_000 });

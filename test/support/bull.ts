@@ -69,6 +69,12 @@ async function identityOf(backends: TestBackends, namespace: string): Promise<st
   }
 }
 
+/** Deliveries that jobs carry, in whichever state these are. */
+export async function carriedCount(bull: Queue): Promise<number> {
+  const jobs = (await bull.getJobs()) as { data: { deliveries: unknown[] } }[];
+  return jobs.reduce((sum, { data }) => sum + data.deliveries.length, 0);
+}
+
 /** Jobs that exist in whichever state. */
 export async function jobCount(bull: Queue): Promise<number> {
   const counts = await bull.getJobCounts();

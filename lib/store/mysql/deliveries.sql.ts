@@ -43,17 +43,20 @@ export function readStates(
   };
 }
 
+/** What to do where another transaction has a row: wait, fail, or go on without it. */
+export type LockWait = '' | 'NOWAIT' | 'SKIP LOCKED';
+
 /** Locks deliveries that are queued in the expected epoch; returns the ordinals of those. */
 export function lockQueued(
   tables: Tables,
   namespace: string,
   refs: readonly DeliveryRef[],
-  nowait = false,
+  wait: LockWait = '',
 ): Statement {
   return {
     text: `SELECT asked.ordinal, d.attempts FROM ${asked('')} ${joinDeliveries(tables)}
         AND d.epoch = asked.epoch AND d.status = 'queued'
-      FOR UPDATE${nowait ? ' NOWAIT' : ''}`,
+      FOR UPDATE ${wait}`,
     values: [toJson(refs), namespace],
   };
 }
@@ -163,7 +166,7 @@ export function setRescueTime(
   };
 }
 
-/** Moves deliveries that are queued in the expected epoch to other chunks. */
+/** Moves deliveries that {@link lockQueued} has locked to other chunks. */
 export function setChunks(
   tables: Tables,
   namespace: string,
@@ -172,7 +175,6 @@ export function setChunks(
   const chunk = (index: number) => (refs[index] as ChunkedRef).chunk;
   return {
     text: `${UPDATE_JOINED} ${asked(`, chunk bigint PATH '$[3]'`)} ${joinDeliveries(tables)}
-        AND d.epoch = asked.epoch AND d.status = 'queued'
       SET d.chunk = asked.chunk`,
     values: [toJson(refs, chunk), namespace],
   };

@@ -3,12 +3,11 @@ import type { DeliveryRef } from '../event-store.js';
 import { lockOrder } from '../lock-order.js';
 import type { Statement } from '../statement.js';
 import type { Tables } from '../tables.js';
-import { lockQueued } from './deliveries.sql.js';
+import { lockQueued, type LockWait } from './deliveries.sql.js';
 import { execute } from './mysql.connection.js';
 
 interface Mark<Ref> {
-  /** Rejects where another transaction has a row, rather than wait for it. */
-  readonly nowait?: boolean;
+  readonly wait?: LockWait;
   /** Whether a delivery that is queued in the expected epoch, with so many attempts, is marked. */
   accepts(ref: Ref, attempts: number): boolean;
   /** Mark deliveries whose rows are locked, and write down that they were. */
@@ -29,7 +28,7 @@ export async function markQueued<Ref extends DeliveryRef>(
   const sorted = order.map((index) => refs[index] as Ref);
   const locked = await execute<{ ordinal: string; attempts: string }>(
     runner,
-    lockQueued(tables, namespace, sorted, mark.nowait),
+    lockQueued(tables, namespace, sorted, mark.wait),
   );
   const marked = new Set<number>();
   const seen = new Set<string>();

@@ -29,7 +29,6 @@ import {
   type HandlerRecordRow,
   type StoredHandlerRow,
 } from '../handler-row.js';
-import { lockOrder } from '../lock-order.js';
 import {
   parseCursor,
   toChunk,
@@ -215,8 +214,15 @@ export class MysqlEventStore implements Store {
 
   async setChunks(refs: readonly ChunkedRef[]): Promise<void> {
     if (refs.length === 0) return;
-    const sorted = lockOrder(refs).map((index) => refs[index] as ChunkedRef);
-    await this.connection.write(deliveries.setChunks(this.tables, this.namespace, sorted));
+    const { tables, namespace } = this;
+    await this.connection.transaction((runner) =>
+      markQueued(runner, this.place(), refs, {
+        // A transactional handler may hold one for minutes.
+        wait: 'SKIP LOCKED',
+        accepts: () => true,
+        update: (locked) => [deliveries.setChunks(tables, namespace, locked)],
+      }),
+    );
   }
 
   async queueGeneration(): Promise<string | undefined> {
@@ -270,7 +276,7 @@ export class MysqlEventStore implements Store {
     const { tables, namespace } = this;
     const work = (through: QueryRunner) =>
       markQueued(through, this.place(), refs, {
-        nowait: runner !== undefined,
+        wait: runner === undefined ? '' : 'NOWAIT',
         accepts: () => true,
         update: (locked) => [
           deliveries.completeDeliveries(tables, namespace, locked),

@@ -141,19 +141,28 @@ export function setRescueTime(
   };
 }
 
-/** Moves deliveries that are queued in the expected epoch to other chunks. */
+/**
+ * Moves deliveries that are queued in the expected epoch to other chunks; not those that another
+ * transaction has locked: a transactional handler may hold one for minutes.
+ */
 export function setChunks(
   tables: Tables,
   namespace: string,
   refs: readonly ChunkedRef[],
 ): Statement {
   return {
-    text: `UPDATE ${tables.deliveries} AS d SET chunk = moved.chunk
-      FROM unnest($2::bigint[], $3::text[], $4::integer[], $5::bigint[])
-        AS moved(position, handler, epoch, chunk)
+    text: `WITH free AS MATERIALIZED (
+        SELECT moved.* FROM unnest($2::bigint[], $3::text[], $4::integer[], $5::bigint[])
+            AS moved(position, handler, epoch, chunk)
+          JOIN ${tables.deliveries} AS d
+            ON d.namespace = $1 AND d.position = ANY($2::bigint[])
+              AND d.position = moved.position AND d.handler = moved.handler
+              AND d.epoch = moved.epoch AND ${QUEUED}
+        FOR UPDATE OF d SKIP LOCKED
+      )
+      UPDATE ${tables.deliveries} AS d SET chunk = free.chunk FROM free
       WHERE d.namespace = $1 AND d.position = ANY($2::bigint[])
-        AND d.position = moved.position AND d.handler = moved.handler
-        AND d.epoch = moved.epoch AND ${QUEUED}`,
+        AND d.position = free.position AND d.handler = free.handler`,
     values: [...keys(namespace, refs), refs.map(({ chunk }) => chunk)],
   };
 }
