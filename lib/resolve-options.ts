@@ -30,7 +30,7 @@ export interface ResolvedOptions {
   readonly shutdownTimeoutMs: number;
 }
 
-const OPTION_NAMES: readonly (keyof EventsModuleOptions)[] = [
+export const OPTION_NAMES: readonly (keyof EventsModuleOptions)[] = [
   'dataSource',
   'namespace',
   'tables',
@@ -233,7 +233,13 @@ function resolveStandalone(value: Standalone = DEFAULTS.standalone): Standalone 
   return value;
 }
 
-function checkObject(value: unknown, path: string, known?: readonly string[]): void {
+/**
+ * An option that is misspelt would do nothing, and nobody would notice.
+ *
+ * @param path of the object that has the options; empty: they are the module's
+ * @throws InvalidOptionsError naming the option, its value and the nearest of those that are known
+ */
+export function checkObject(value: unknown, path: string, known?: readonly string[]): void {
   if (value === undefined) return;
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     refuse(path === '' ? 'options' : path, value, 'use an object.');

@@ -41,7 +41,10 @@ export function toCriteria(filter: DeadLetterFilter): DeadLetterCriteria {
   for (const key of Object.keys(filter)) {
     if (KNOWN.some((known) => known === key)) continue;
     const suggestion = nearest(key, KNOWN);
-    refuse(key, `is unknown; ${suggestion ? `did you mean "${suggestion}"?` : KNOWN.join(', ')}`);
+    refuse(
+      key,
+      `is unknown; ${suggestion ? `did you mean "${suggestion}"?` : `known are: ${KNOWN.join(', ')}.`}`,
+    );
   }
   const { eventId, deadFrom, deadUntil } = filter;
   if (eventId !== undefined && !isUuid(eventId)) refuse('eventId', 'is no event id (a UUID).');

@@ -3,6 +3,7 @@ import { pageLimit } from '../common/page-limit.js';
 import { InvalidOptionsError, UnknownHandlerError } from '../errors.js';
 import { deliveryIdempotencyKey } from '../event/event-id.js';
 import type { ActionOptions, Operation, Operations } from '../operations/operations.js';
+import { checkObject } from '../resolve-options.js';
 import type {
   DeadLetterCriteria,
   DeadLetterRecord,
@@ -72,6 +73,7 @@ export interface DeadLettersParts {
 
 const DEFAULT_LIMIT = 50;
 const MAX_LIMIT = 500;
+const ACTION_OPTIONS: readonly (keyof ActionOptions)[] = ['by', 'reason'];
 
 /**
  * Dead letters: look at them, queue them again, or give them up. Every change is written down, see
@@ -95,6 +97,7 @@ export class DeadLetters {
     filter: DeadLetterFilter = {},
     page: { limit?: number; after?: string } = {},
   ): Promise<DeadLetterPage> {
+    checkObject(page, 'list', ['limit', 'after']);
     const limit = pageLimit(page.limit, DEFAULT_LIMIT, MAX_LIMIT);
     const after = page.after === undefined ? undefined : decodeCursor(page.after);
     // One more than asked tells whether there is another page.
@@ -143,6 +146,7 @@ export class DeadLetters {
    */
   async redrive(filter: DeadLetterFilter, options: ActionOptions = {}): Promise<Operation> {
     const criteria = toCriteriaOfChange(filter);
+    checkObject(options, 'redrive', ACTION_OPTIONS);
     if (criteria.handler !== undefined) await this.assertTaken(criteria.handler);
     const { operations, store, onRedriven } = this.parts;
     try {
@@ -169,6 +173,7 @@ export class DeadLetters {
     options: ActionOptions & { reason: string },
   ): Promise<Operation> {
     const criteria = toCriteriaOfChange(filter);
+    checkObject(options, 'discard', ACTION_OPTIONS);
     const reason = checkedReason(options);
     const { operations, store } = this.parts;
     return operations.perform('discard', filter, options, (id, range) =>

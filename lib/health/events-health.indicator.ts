@@ -1,6 +1,7 @@
 import { errorText } from '../common/error-text.js';
 import { parseDuration, type Duration } from '../common/duration.js';
 import { InvalidOptionsError } from '../errors.js';
+import { checkObject } from '../resolve-options.js';
 import type { EventsHealth, HealthReport } from './events-health.js';
 
 /** From when on events are not well. */
@@ -36,12 +37,13 @@ export class EventsHealthIndicator {
   /**
    * `up` with the figures, or `down` with the problems; never rejects for a service out of reach.
    *
-   * @throws InvalidOptionsError for a limit that can't be used
+   * @throws InvalidOptionsError for a limit that is unknown or can't be used
    */
   async isHealthy<Key extends string = 'events'>(
     key: Key = 'events' as Key,
     limits: HealthLimits = {},
   ): Promise<EventsHealthResult<Key>> {
+    checkObject(limits, 'isHealthy', ['maxOutboxAge', 'maxQueuedAge', 'maxDead', 'queue']);
     const ages = {
       outbox: age('maxOutboxAge', limits.maxOutboxAge ?? DEFAULT_OUTBOX_AGE),
       queued:

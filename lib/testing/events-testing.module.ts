@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import {
   Global,
   Module,
@@ -20,6 +21,7 @@ import {
   SERVICE_PROVIDERS,
   type NamedDataSource,
 } from '../events.providers.js';
+import { EventsLifecycle } from '../events.lifecycle.js';
 import { EventsTesting } from './events-testing.js';
 import type { EventsTestingOptions } from './events-testing.options.js';
 import { createMemoryDataSource, type MemoryDataSource } from './memory/memory.data-source.js';
@@ -93,9 +95,10 @@ function metadataOf(options: EventsTestingOptions): ModuleMetadata {
           discovery: DiscoveryService,
           moduleRef: ModuleRef,
         ) => {
+          assertAlone(discovery);
           const resolved = resolveTestingOptions(application, own);
           const found = own.dataSource === undefined ? (ofApplication ?? ofTest) : ofTest;
-          const source = chooseDataSource(resolved, found, memory);
+          const source = chooseDataSource(resolved, found, memory, own.dataSource);
           return createTestingRuntime(resolved, source, registry, { discovery, moduleRef });
         },
       },
@@ -107,13 +110,38 @@ function metadataOf(options: EventsTestingOptions): ModuleMetadata {
   };
 }
 
+/** @throws InvalidOptionsError where another module would take the emits that the test looks for */
+function assertAlone(discovery: DiscoveryService): void {
+  const tokens = discovery.getProviders().map(({ token }) => token);
+  if (tokens.includes(EventsLifecycle)) {
+    throw new InvalidOptionsError(
+      'EventsTestingModule',
+      'was imported beside EventsModule. Put it in the place of that: ' +
+        '.overrideModule(EventsModule).useModule(EventsTestingModule.forRoot(…)).',
+    );
+  }
+  if (tokens.filter((token) => token === EventsTesting).length > 1) {
+    throw new InvalidOptionsError(
+      'EventsTestingModule',
+      'was imported twice, with options of its own each time. Import it once.',
+    );
+  }
+}
+
 function chooseDataSource(
   { storage }: ResolvedTestingOptions,
   { dataSource }: NamedDataSource,
   memory: MemoryDataSource,
+  named: EventsTestingOptions['dataSource'],
 ): Parameters<typeof createTestingRuntime>[1] {
   if (storage === 'memory') return { memory };
   if (dataSource !== undefined) return { own: dataSource };
+  if (named !== undefined) {
+    throw new InvalidOptionsError(
+      'dataSource',
+      `is ${inspect(named)}, but there is none of that name: import its TypeOrmModule.forRoot(…), or use storage: 'memory'.`,
+    );
+  }
   if (storage === undefined) return { memory };
   throw new InvalidOptionsError(
     'storage',

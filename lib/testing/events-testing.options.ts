@@ -13,7 +13,7 @@ export type TestingStorage = 'dataSource' | 'memory';
 
 /**
  * Options of `EventsTestingModule.forRoot()`. What the application gives `EventsModule` holds where
- * nothing else is given here; its queue, relay and workers don't count.
+ * nothing else is given here; its queue, relay, workers and `migrate` don't count.
  */
 export interface EventsTestingOptions extends EventsModuleOptions {
   /** When handlers run. Default `manual`. */

@@ -7,6 +7,7 @@ import type { EmitOptions, EmittedEvent } from '../emit/emit.options.js';
 import type { EmitData } from '../emit/event-bus.js';
 import { InvalidOptionsError } from '../errors.js';
 import type { EventsServices } from '../events.wiring.js';
+import { checkObject } from '../resolve-options.js';
 import type { Store } from '../store/store.js';
 import type { Drain, Retries } from './drain.js';
 import type {
@@ -25,7 +26,7 @@ import type { Partially } from './expect/match.js';
 import type { DeliveryRun } from './record/delivery-run.js';
 import { nameOf, type DataOf, type EventRef, type Recorded } from './record/recorded-event.js';
 import { DrainBlockedError } from './testing.errors.js';
-import { checkRetries } from './resolve-testing-options.js';
+import { checkRetries, checkWhole } from './resolve-testing-options.js';
 import type { TestingHandlers } from './testing-handlers.js';
 import type { TestingStorageParts } from './testing-storage.js';
 
@@ -84,13 +85,16 @@ export class EventsTesting {
    * that a rollback takes it back: in the active one, or in that of `manager`.
    *
    * @returns what was run, in order
+   * @throws InvalidOptionsError for an option that is unknown or can't be used
    * @throws DrainLimitError after `limit` attempts
    * @throws DrainBlockedError where the database keeps it from going on
    */
   async drain(options: DrainOptions = {}): Promise<DeliveryRun[]> {
     const { mode, retries: byDefault } = this.parts;
     const { retries = byDefault, limit = DEFAULT_LIMIT, manager } = options;
+    checkObject(options, 'drain', ['retries', 'limit', 'manager']);
     checkRetries(retries);
+    checkWhole('drain.limit', limit, 1);
     if (mode === 'off') {
       throw new InvalidOptionsError('mode', "is 'off': nothing is ever drained. Use 'manual'.");
     }
@@ -110,7 +114,9 @@ export class EventsTesting {
    * await events.advance('1h');
    * await events.drain();
    */
-  async advance(duration: Duration, { manager }: AdvanceOptions = {}): Promise<void> {
+  async advance(duration: Duration, options: AdvanceOptions = {}): Promise<void> {
+    checkObject(options, 'advance', ['manager']);
+    const { manager } = options;
     const ms = parseDuration(duration);
     if (ms === undefined) {
       throw new InvalidOptionsError(
@@ -188,12 +194,18 @@ export class EventsTesting {
     return this.runs.filter((run) => handler === undefined || run.handler === handler);
   }
 
-  /** @throws AssertionError unless such an event was emitted (`times`: just so often) */
+  /**
+   * @throws AssertionError unless such an event was emitted (`times`: just so often)
+   * @throws InvalidOptionsError for an option that is unknown or can't be used
+   */
   expectEmitted<Event extends EventRef>(
     event: Event,
     match?: EventMatch<Event>,
-    { times }: ExpectEmittedOptions = {},
+    options: ExpectEmittedOptions = {},
   ): void {
+    checkObject(options, 'expectEmitted', ['times']);
+    const { times } = options;
+    if (times !== undefined) checkWhole('expectEmitted.times', times, 0);
     expectEmitted(this.recording(), nameOf(event), match, times);
   }
 
@@ -278,17 +290,7 @@ export class EventsTesting {
   }
 
   private recording(): Recording {
-    const emitted = this.parts.storage.emitted.all();
-    const delivered = new Set(this.runs.map(({ event }) => event.eventId));
-    const waiting = emitted.filter(({ eventId }) => !delivered.has(eventId)).length;
-    return {
-      emitted,
-      runs: this.runs,
-      handlers: this.parts.handlers.ids(),
-      hint:
-        waiting > 0 && this.parts.mode === 'manual'
-          ? `${waiting} emitted events were not delivered: await events.drain() first.`
-          : undefined,
-    };
+    const { storage, handlers, mode } = this.parts;
+    return { emitted: storage.emitted.all(), runs: this.runs, handlers: handlers.all(), mode };
   }
 }

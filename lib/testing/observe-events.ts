@@ -4,6 +4,7 @@ import { parseDuration, type Duration } from '../common/duration.js';
 import { InvalidOptionsError } from '../errors.js';
 import { EventLog, type EventHistory } from '../log/event-log.js';
 import { Signals, type SignalName } from '../observability/signals.js';
+import { checkObject } from '../resolve-options.js';
 import type { EventMatch } from './events-testing.js';
 import { matches, nearestMiss, printMatch, type Match } from './expect/failure-text.js';
 import { print } from './expect/match.js';
@@ -70,8 +71,10 @@ export class EventObserver {
    */
   async waitFor<Event extends EventRef>(
     event: Event,
-    { handled = false, timeout = DEFAULT_TIMEOUT, match }: WaitForOptions<Event> = {},
+    options: WaitForOptions<Event> = {},
   ): Promise<Observed<Event>> {
+    checkObject(options, 'waitFor', ['handled', 'timeout', 'match']);
+    const { handled = false, timeout = DEFAULT_TIMEOUT, match } = options;
     const ms = parseDuration(timeout);
     if (ms === undefined) {
       throw new InvalidOptionsError('waitFor.timeout', `is ${JSON.stringify(timeout)}; use '5s'.`);
@@ -157,7 +160,7 @@ function notInTime(
     ...seen.map(({ data, deliveries, position }, index) => {
       const states = deliveries.map(
         ({ handler, status, attempts, lastError }) =>
-          `${handler} ${status} after ${attempts} attempts${lastError === undefined ? '' : ` (${lastError.split('\n')[0]})`}`,
+          `${handler} ${status} after ${attempts === 1 ? '1 attempt' : `${attempts} attempts`}${lastError === undefined ? '' : ` (${lastError.split('\n')[0]})`}`,
       );
       const what = position === undefined ? 'waits for the relay' : states.join(', ');
       return `  ${index + 1}. ${name} ${print(data)}: ${what || 'no handlers'}`;

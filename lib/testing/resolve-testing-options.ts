@@ -1,7 +1,13 @@
 import { randomBytes } from 'node:crypto';
+import { inspect } from 'node:util';
 import { InvalidOptionsError } from '../errors.js';
 import type { EventsModuleOptions } from '../events.options.js';
-import { resolveOptions, type ResolvedOptions } from '../resolve-options.js';
+import {
+  checkObject,
+  OPTION_NAMES,
+  resolveOptions,
+  type ResolvedOptions,
+} from '../resolve-options.js';
 import type { Retries } from './drain.js';
 import type {
   EventsTestingOptions,
@@ -21,6 +27,7 @@ export interface ResolvedTestingOptions {
 
 const MODES: readonly TestingMode[] = ['manual', 'inline', 'off'];
 const STORAGES: readonly TestingStorage[] = ['dataSource', 'memory'];
+const OWN_NAMES: readonly (keyof EventsTestingOptions)[] = ['mode', 'storage', 'retries'];
 const RETRIES: readonly Retries[] = ['all', 'none'];
 
 /**
@@ -29,13 +36,16 @@ const RETRIES: readonly Retries[] = ['all', 'none'];
  */
 export function resolveTestingOptions(
   application: EventsModuleOptions | undefined,
-  { mode = 'manual', storage, retries = 'none', ...own }: EventsTestingOptions,
+  options: EventsTestingOptions,
 ): ResolvedTestingOptions {
+  checkObject(options, '', [...OWN_NAMES, ...OPTION_NAMES]);
+  const { mode = 'manual', storage, retries = 'none', ...own } = options;
   check('mode', mode, MODES);
   check('retries', retries, RETRIES);
   if (storage !== undefined) check('storage', storage, STORAGES);
   const namespace = own.namespace ?? `test-${randomBytes(6).toString('hex')}`;
-  const { queue: _queue, ...events } = { ...application, ...own, namespace };
+  // Whoever makes the tables in production, nobody has done so in a test's new database.
+  const { queue: _queue, ...events } = { ...application, migrate: true, ...own, namespace };
   return {
     events: resolveOptions(events),
     mode,
@@ -48,6 +58,12 @@ export function resolveTestingOptions(
 /** @throws InvalidOptionsError */
 export function checkRetries(retries: Retries): void {
   check('drain.retries', retries, RETRIES);
+}
+
+/** @throws InvalidOptionsError */
+export function checkWhole(option: string, value: number, least: number): void {
+  if (Number.isSafeInteger(value) && value >= least) return;
+  throw new InvalidOptionsError(option, `is ${inspect(value)}; use a whole number from ${least}.`);
 }
 
 function check(option: string, value: string, known: readonly string[]): void {

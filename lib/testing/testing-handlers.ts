@@ -44,8 +44,9 @@ export class TestingHandlers {
     await directory.refresh();
   }
 
-  ids(): string[] {
-    return this.parts.directory.locals().map(({ id }) => id);
+  all(): HandlerDefinition[] {
+    this.explore();
+    return this.parts.directory.locals();
   }
 
   /** A transactional one has a savepoint of its own in a joined transaction. */

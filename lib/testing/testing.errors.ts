@@ -30,5 +30,7 @@ function mostOften(runs: readonly DeliveryRun[]): string {
     times.set(what, (times.get(what) ?? 0) + 1);
   }
   const sorted = [...times].toSorted(([, a], [, b]) => b - a).slice(0, 3);
-  return sorted.map(([what, count]) => `${what} (${count} times)`).join(', ');
+  return sorted
+    .map(([what, count]) => `${what} (${count === 1 ? 'once' : `${count} times`})`)
+    .join(', ');
 }

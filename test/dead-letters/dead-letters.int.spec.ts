@@ -357,6 +357,13 @@ it('what a URL or untyped code hands over is refused, or made good', async () =>
       '"discard.reason" must say why',
     );
   }
+  await expect(deadLetters.discard({ all: true }, { raeson: 'x' } as never)).rejects.toThrow(
+    '"discard.raeson" is unknown (its value is "x"); did you mean "reason"?',
+  );
+  await expect(deadLetters.redrive({ all: true }, { who: 'ann' } as never)).rejects.toThrow(
+    '"redrive.who" is unknown (its value is "ann"); known are: by, reason.',
+  );
+  await expect(deadLetters.list({}, { lmit: 5 } as never)).rejects.toThrow('did you mean "limit"?');
   const typo = { event: 'order.placed', handler: undefined };
   await expect(deadLetters.redrive(typo)).rejects.toThrow('"deadLetters.handler" is undefined');
   await expect(deadLetters.discard(typo, { reason: 'x' })).rejects.toThrow(InvalidOptionsError);

@@ -18,6 +18,7 @@ import { SnippetProject } from './snippet-project.js';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const readme = new Markdown(join(root, 'README.md'));
 const howItWorks = new Markdown(join(root, 'docs/how-it-works.md'));
+const reliability = new Markdown(join(root, 'docs/reliability.md'));
 const testing = new Markdown(join(root, 'docs/testing.md'));
 
 describe('the README', () => {
@@ -124,6 +125,7 @@ describe('the documents', () => {
   it.each([
     ['README.md', readme],
     ['docs/how-it-works.md', howItWorks],
+    ['docs/reliability.md', reliability],
     ['docs/testing.md', testing],
   ])('%s links to what exists', (_name, document) => {
     const broken = document.localLinks().filter((target) => {

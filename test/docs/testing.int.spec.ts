@@ -34,7 +34,7 @@ describe('docs/testing.md', () => {
 });
 
 // They are what a reader would run: each registers its own tests here.
-process.env['DATABASE_URL'] = database.url;
+process.env['TEST_DATABASE_URL'] = database.url;
 describe.each(document.snippets())('$title', async ({ title = '' }) => {
   await project.import(title);
 });

@@ -294,5 +294,8 @@ describe('EventsHealthIndicator', () => {
     await expect(indicator.isHealthy('events', { maxOutboxAge: 'soon' as never })).rejects.toThrow(
       InvalidOptionsError,
     );
+    await expect(indicator.isHealthy('events', { maxDeath: 0 } as never)).rejects.toThrow(
+      '"isHealthy.maxDeath" is unknown (its value is 0); did you mean "maxDead"?',
+    );
   });
 });

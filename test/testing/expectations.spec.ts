@@ -1,6 +1,10 @@
 import { AssertionError } from 'node:assert';
 import { Test } from '@nestjs/testing';
-import { EventsTesting, EventsTestingModule } from 'nestjs-durable-events/testing';
+import {
+  EventsTesting,
+  EventsTestingModule,
+  type EventsTestingOptions,
+} from 'nestjs-durable-events/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { onEvent } from '../support/inline-handler.js';
 import { OrderPaid, OrderPlaced } from './events.js';
@@ -68,9 +72,11 @@ describe('expectEmitted', () => {
   it('prints what it expected of a matcher, a function and a number of times', async () => {
     await emitThree();
     const total = expect.any(String) as number;
-    expect(failure(() => events.expectEmitted(OrderPlaced, { total }))).toContain(
-      '  total: expected Any<String>, was 10',
+    const lines = failure(() => events.expectEmitted(OrderPlaced, { total }));
+    expect(lines[0]).toBe(
+      'Expected order.placed with { total: Any<String> } to be emitted, but it was not.',
     );
+    expect(lines).toContain('  total: expected Any<String>, was 10');
     expect(failure(() => events.expectEmitted(OrderPlaced, () => false))[0]).toBe(
       'Expected order.placed that the function accepts to be emitted, but it was not.',
     );
@@ -105,7 +111,7 @@ describe('expectDelivered and expectDead', () => {
     await emitThree();
     expect(failure(() => events.expectDelivered('mail'))).toEqual([
       'Expected an event to be delivered to mail, but none was.',
-      'The handler has not run. 3 emitted events were not delivered: await events.drain() first.',
+      'The handler has not run: await events.drain() first.',
     ]);
     expect(failure(() => events.expectDelivered('mails'))).toEqual([
       'Expected an event to be delivered to mails, but none was.',
@@ -128,14 +134,78 @@ describe('expectDelivered and expectDead', () => {
       "  2. order.placed { orderId: 'o2', total: 20 }: failed, attempt 1: Error: no such customer",
       "Attempts that are left are made by drain({ retries: 'all' }).",
     ]);
-    expect(failure(() => events.expectDead('mail', { orderId: 'o2' }))[0]).toBe(
+    const dead = failure(() => events.expectDead('mail', { orderId: 'o2' }));
+    expect(dead[0]).toBe(
       "Expected an event with { orderId: 'o2' } to be a dead letter of mail, but none was.",
     );
+    expect(dead.at(-1)).toBe("Attempts that are left are made by drain({ retries: 'all' }).");
     expect(failure(() => events.expectDelivered('mail', { orderId: 'o9', total: 10 }))).toContain(
       "  orderId: expected 'o9', was 'o1'",
     );
     await events.drain({ retries: 'all' });
     events.expectDead('mail', { orderId: 'o2' });
+    // Nothing is left to be made.
+    expect(failure(() => events.expectDelivered('mail', { orderId: 'o2' })).at(-1)).toContain(
+      'dead, attempt 5: Error: no such customer',
+    );
+  });
+
+  it('say that nothing which the handler takes was emitted, or that it is delayed', async () => {
+    await events.emit(OrderPaid, { orderId: 'o1' });
+    await events.drain();
+    expect(failure(() => events.expectDelivered('mail'))[1]).toBe(
+      'The handler has not run: it takes order.placed, which was not emitted.',
+    );
+    await events.emit(OrderPlaced, { orderId: 'o1', total: 10 }, { delay: '1h' });
+    await events.drain();
+    expect(failure(() => events.expectDelivered('mail'))[1]).toBe(
+      'The handler has not run: what it takes was emitted with a delay. Call advance(…) and drain() first.',
+    );
+  });
+
+  it('know the handlers of a module that was only compiled', () => {
+    expect(failure(() => events.expectDelivered('mails'))[1]).toBe(
+      'There is no handler "mails". There are: mail, idle.',
+    );
+  });
+});
+
+describe('an option that is misspelt, or can not be used, passes for nothing', () => {
+  it.each<[string, () => unknown]>([
+    [
+      '"expectEmitted.time" is unknown (its value is 2); did you mean "times"?',
+      () => events.expectEmitted(OrderPlaced, undefined, { time: 2 } as never),
+    ],
+    [
+      '"expectEmitted.times" is -1; use a whole number from 0.',
+      () => events.expectEmitted(OrderPlaced, undefined, { times: -1 }),
+    ],
+    [
+      '"drain.retry" is unknown (its value is "all"); known are: retries, limit, manager.',
+      () => events.drain({ retry: 'all' } as never),
+    ],
+    ['"drain.limit" is NaN; use a whole number from 1.', () => events.drain({ limit: NaN })],
+    [
+      '"drain.retries" is "some"; use \'all\' or \'none\'.',
+      () => events.drain({ retries: 'some' as never }),
+    ],
+    ['"advance" is "1 hour"; use milliseconds', () => events.advance('1 hour' as never)],
+  ])('%s', async (message, use) => {
+    await expect((async () => use())()).rejects.toThrow(message);
+  });
+
+  it.each<[string, EventsTestingOptions]>([
+    [
+      '"moed" is unknown (its value is "inline"); did you mean "mode"?',
+      { moed: 'inline' } as never,
+    ],
+    ['"mode" is "auto"; use', { mode: 'auto' as never }],
+    ['"storage" is "sqlite"; use', { storage: 'sqlite' as never }],
+    ['"storage" is \'dataSource\', but there is none', { storage: 'dataSource' }],
+    ['"dataSource" is \'orders\', but there is none of that name', { dataSource: 'orders' }],
+  ])('at boot: %s', async (message, options) => {
+    const module = Test.createTestingModule({ imports: [EventsTestingModule.forRoot(options)] });
+    await expect(module.compile()).rejects.toThrow(message);
   });
 });
 

@@ -22,6 +22,14 @@ describe('differences', () => {
     [{ a: [] }, { a: {} }, 'a', '[]', '{}'],
     [{ a: null }, { a: {} }, 'a', 'null', '{}'],
     ['text', 'other', '', "'text'", "'other'"],
+    [
+      { a: expect.stringContaining('x') as unknown },
+      { a: 'b' },
+      'a',
+      "StringContaining 'x'",
+      "'b'",
+    ],
+    [{ a: { asymmetricMatch: () => false } }, { a: 1 }, 'a', 'a matcher', '1'],
   ])('of %j and %j: %s', (expected, actual, path, printed, was) => {
     expect(differences(expected, actual)).toEqual([{ path, expected: printed, actual: was }]);
   });

@@ -59,6 +59,8 @@ function appModule(events = EventsModule.forRoot(options)) {
   return AppModule;
 }
 const options = {
+  // As where migrations make the tables.
+  migrate: false,
   queue: { redis: undefined as unknown as string },
   queues: { mail: { concurrency: 5 } },
   workers: { enabled: false },
@@ -166,6 +168,16 @@ describe('overrideModule(EventsModule)', () => {
     onTestFinished(() => module.close());
     await module.get(EventsTesting).emit(OrderPaid, { orderId: 'o1' });
     expect(await module.get(EventsTesting).drain()).toHaveLength(1);
+  });
+
+  it.each([
+    ['beside EventsModule', EventsModule.forRoot(options)],
+    ['twice', EventsTestingModule.forRoot({ mode: 'inline' })],
+  ])('refuses to be imported %s', async (_how, other) => {
+    const module = Test.createTestingModule({
+      imports: [appModule(EventsTestingModule.forRoot()), other],
+    });
+    await expect(module.compile()).rejects.toThrow('option "EventsTestingModule" was imported');
   });
 
   it('in memory says what the stand-in for the DataSource has not', async () => {

@@ -1,4 +1,5 @@
 import { EventLog } from 'nestjs-durable-events';
+import { DrainBlockedError } from 'nestjs-durable-events/testing';
 import type { EntityManager } from 'typeorm';
 import { describe, expect, it, vi } from 'vitest';
 import { onEvent } from '../support/inline-handler.js';
@@ -131,6 +132,23 @@ describe.each(DATABASES)('a test in a transaction that it rolls back, on %s', (_
     expect(await notes(kit)).toEqual([]);
     expect(kit.events.emitted()).toEqual([]);
   });
+});
+
+it('a drain beside a transaction that has drained says what is in its way', async () => {
+  const [[, on]] = DATABASES as [[string, () => Parameters<typeof startKit>[0]]];
+  const kit = await startWithNotes(on());
+  const runner = kit.dataSource.createQueryRunner();
+  await runner.startTransaction();
+  const { manager } = runner;
+  await kit.bus.emit(OrderPaid, { orderId: 'o1' }, { manager });
+  await kit.events.drain({ manager });
+  await kit.events.emit(OrderPaid, { orderId: 'o2' });
+  const drain = kit.events.drain();
+  await expect(drain).rejects.toBeInstanceOf(DrainBlockedError);
+  await expect(drain).rejects.toThrow('drain in it: drain({ manager })');
+  await runner.rollbackTransaction();
+  await runner.release();
+  expect(await kit.events.drain()).toMatchObject([{ event: { data: { orderId: 'o2' } } }]);
 });
 
 it('transactions in a joined one may be open at once, and be committed apart', async () => {

@@ -1,6 +1,7 @@
 import { AssertionError } from 'node:assert';
 import type { DeliveryRun } from '../record/delivery-run.js';
 import type { RecordedEvent } from '../record/recorded-event.js';
+import type { TestingMode } from '../events-testing.options.js';
 import {
   countNames,
   listEvents,
@@ -15,10 +16,9 @@ import {
 export interface Recording {
   readonly emitted: readonly RecordedEvent[];
   readonly runs: readonly DeliveryRun[];
-  /** Ids of the handlers of this process. */
-  readonly handlers: readonly string[];
-  /** Says, where it is so, why what was emitted may not have been delivered yet. */
-  readonly hint: string | undefined;
+  /** Those of this process. */
+  readonly handlers: readonly { readonly id: string; readonly events: readonly string[] }[];
+  readonly mode: TestingMode;
 }
 
 /** @throws AssertionError */
@@ -60,26 +60,44 @@ export function expectEnded(
   outcome: 'completed' | 'dead',
   match: Match,
 ): void {
-  const { runs, handlers, hint } = recording;
+  const { runs } = recording;
   const ofHandler = runs.filter((run) => run.handler === handler);
   const matching = ofHandler.filter(({ event }) => matches(event, match));
-  if (lastPerEvent(matching).some((run) => run.outcome === outcome)) return;
+  const last = lastPerEvent(matching);
+  if (last.some((run) => run.outcome === outcome)) return;
   const what = outcome === 'dead' ? 'to be a dead letter of' : 'to be delivered to';
   const lines = [`Expected an event${printMatch(match)} ${what} ${handler}, but none was.`];
-  if (!handlers.includes(handler)) {
-    lines.push(`There is no handler "${handler}". There are: ${handlers.join(', ') || 'none'}.`);
-  } else if (ofHandler.length === 0) {
-    lines.push(`The handler has not run. ${hint ?? ''}`.trimEnd());
+  if (ofHandler.length === 0) {
+    lines.push(whyNotRun(recording, handler));
   } else {
     lines.push('What it has run:', ...listRuns(ofHandler));
     if (matching.length === 0) {
       const events = ofHandler.map(({ event }) => event);
       lines.push(...nearestMiss(events, match));
-    } else if (outcome === 'completed' && matching.some((run) => run.outcome === 'failed')) {
+    } else if (last.some((run) => run.outcome === 'failed')) {
       lines.push("Attempts that are left are made by drain({ retries: 'all' }).");
     }
   }
   fail(lines);
+}
+
+function whyNotRun({ emitted, handlers, mode }: Recording, id: string): string {
+  const handler = handlers.find((each) => each.id === id);
+  if (handler === undefined) {
+    const known = handlers.map((each) => each.id).join(', ');
+    return `There is no handler "${id}". There are: ${known || 'none'}.`;
+  }
+  const taken = emitted.filter(({ name }) => handler.events.includes(name));
+  if (taken.length === 0) {
+    return `The handler has not run: it takes ${handler.events.join(', ')}, which was not emitted.`;
+  }
+  if (mode === 'off') return "The handler has not run: with mode 'off' none does.";
+  if (taken.every(({ delayMs }) => delayMs > 0)) {
+    return 'The handler has not run: what it takes was emitted with a delay. Call advance(…) and drain() first.';
+  }
+  return mode === 'manual'
+    ? 'The handler has not run: await events.drain() first.'
+    : 'The handler has not run: what it takes is not committed yet.';
 }
 
 function whatWasEmitted(
@@ -108,5 +126,6 @@ function count(times: number): string {
 }
 
 function fail(lines: readonly string[]): never {
-  throw new AssertionError({ message: lines.join('\n') });
+  // The operator keeps jest from printing a comparison of nothing with nothing.
+  throw new AssertionError({ message: lines.join('\n'), operator: 'fail' });
 }

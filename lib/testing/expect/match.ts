@@ -20,6 +20,8 @@ interface AsymmetricMatcher {
   asymmetricMatch(value: unknown): boolean;
   /** Its text, such as `Any<String>`. */
   toAsymmetricMatcher?(): string;
+  /** Its name, such as `StringContaining`. */
+  toString(): string;
 }
 
 /**
@@ -44,10 +46,23 @@ export function differences(expected: unknown, actual: unknown, path = ''): Diff
 
 /** For people: short, on one line. */
 export function print(value: unknown): string {
-  const text =
-    (isMatcher(value) ? value.toAsymmetricMatcher?.() : undefined) ??
-    inspect(value, { depth: 6, breakLength: Infinity, maxArrayLength: 20 });
+  const text = inspect(readable(value), { depth: 6, breakLength: Infinity, maxArrayLength: 20 });
   return text.length > 300 ? `${text.slice(0, 300)}…` : text;
+}
+
+/** With the texts of matchers in their places. */
+function readable(value: unknown): unknown {
+  if (isMatcher(value)) return { [inspect.custom]: () => textOf(value) };
+  if (Array.isArray(value)) return value.map(readable);
+  if (!isPlain(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, readable(each)]));
+}
+
+/** Such as `Any<String>`, or `StringContaining 'o'`, as the runners print them. */
+function textOf(matcher: AsymmetricMatcher): string {
+  if (matcher.toAsymmetricMatcher !== undefined) return matcher.toAsymmetricMatcher();
+  const name = matcher.toString === Object.prototype.toString ? 'a matcher' : matcher.toString();
+  return 'sample' in matcher ? `${name} ${print(matcher.sample)}` : name;
 }
 
 function differencesOfArrays(
