@@ -66,7 +66,7 @@ export function toCriteria(filter: DeadLetterFilter): DeadLetterCriteria {
  * @throws InvalidOptionsError where a key is undefined, or where it would match everything and does
  *   not say `all: true`
  */
-export function toCriteriaOfChange(filter: DeadLetterFilter): DeadLetterCriteria {
+export function toCriteriaOfChange(filter: DeadLetterFilter = {}): DeadLetterCriteria {
   for (const [key, value] of Object.entries(filter)) {
     if (value !== undefined || key === 'all') continue;
     refuse(

@@ -18,16 +18,17 @@ export function afterFailure(attempt: number, maxAttempts: number, error: unknow
  *
  * @param shutdown aborts the signal too, but does not reject: the work may still end well. Work that
  *   never ends does not keep the process alive any more then
+ * @param work gets the signal only when it asks for it: few handlers do, and it costs
  */
 export async function runAttempt(
   handler: Pick<HandlerDefinition, 'id' | 'timeoutMs'>,
   shutdown: AbortSignal,
-  work: (signal: AbortSignal) => Promise<void>,
+  work: (signal: () => AbortSignal) => Promise<void>,
 ): Promise<void> {
-  const controller = new AbortController();
+  const aborting = new LazyAbort();
   let timer: NodeJS.Timeout | undefined;
   const onShutdown = () => {
-    controller.abort(shutdown.reason);
+    aborting.abort(shutdown.reason);
     timer?.unref();
   };
   shutdown.addEventListener('abort', onShutdown, { once: true });
@@ -35,12 +36,12 @@ export async function runAttempt(
     if (handler.timeoutMs === 0) return;
     timer = setTimeout(() => {
       const error = new HandlerTimeoutError(handler.id, handler.timeoutMs);
-      controller.abort(error);
+      aborting.abort(error);
       reject(error);
     }, handler.timeoutMs);
   });
   if (shutdown.aborted) onShutdown();
-  const running = work(controller.signal);
+  const running = work(() => aborting.signal());
   // After a timeout nobody waits for it any more.
   running.catch(() => undefined);
   try {
@@ -48,5 +49,24 @@ export async function runAttempt(
   } finally {
     clearTimeout(timer);
     shutdown.removeEventListener('abort', onShutdown);
+  }
+}
+
+/** A signal that is made when somebody asks for it. */
+class LazyAbort {
+  private controller: AbortController | undefined;
+  private reason: { readonly why: unknown } | undefined;
+
+  signal(): AbortSignal {
+    if (this.controller === undefined) {
+      this.controller = new AbortController();
+      if (this.reason !== undefined) this.controller.abort(this.reason.why);
+    }
+    return this.controller.signal;
+  }
+
+  abort(why: unknown): void {
+    this.reason ??= { why };
+    this.controller?.abort(why);
   }
 }

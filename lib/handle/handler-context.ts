@@ -15,12 +15,16 @@ export interface HandlerContext {
 }
 
 export function createHandlerContext(
-  facts: Omit<HandlerContext, 'manager' | 'isLastAttempt'>,
+  facts: Omit<HandlerContext, 'manager' | 'isLastAttempt' | 'signal'>,
+  signal: () => AbortSignal,
   manager: EntityManager | undefined,
 ): HandlerContext {
   return {
     ...facts,
     isLastAttempt: facts.attempt >= facts.maxAttempts,
+    get signal() {
+      return signal();
+    },
     get manager() {
       if (manager !== undefined) return manager;
       throw new InvalidHandlerError(

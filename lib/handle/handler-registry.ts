@@ -2,6 +2,7 @@ import { HandlerInUseError, UnknownHandlerError } from '../errors.js';
 import type { Signals } from '../observability/signals.js';
 import type { ActionOptions, Operation, Operations } from '../operations/operations.js';
 import type { DeadLetterStore } from '../store/dead-letter-store.js';
+import { checkObject } from '../resolve-options.js';
 import type { EventStore, HandlerRecord } from '../store/event-store.js';
 import { GONE_MS } from '../store/handler-row.js';
 import type { HandlerDirectory } from './handler-directory.js';
@@ -48,10 +49,12 @@ export class HandlerRegistry {
    * handlers finish it, and so does another call.
    *
    * @param options.force retire it although a process was seen with it a moment ago
+   * @throws InvalidOptionsError
    * @throws UnknownHandlerError
    * @throws HandlerInUseError without `force`, for two and a half minutes after its last process ended
    */
   async retire(id: string, options: ActionOptions & { force?: boolean } = {}): Promise<Operation> {
+    checkObject(options, 'retire', ['by', 'reason', 'force']);
     const { store, directory, deadLetters, operations } = this.parts;
     const records = await store.handlerRecords();
     const record = records.find((each) => each.id === id);

@@ -16,15 +16,23 @@ export function logSignals(signals: Signals): void {
   logOperators(signals, logger);
 }
 
+/** Most lines are these, and mostly nobody wants them: no text is made for nobody. */
+function debug(logger: Logger, text: () => string): void {
+  if (Logger.isLevelEnabled('debug')) logger.debug(text());
+}
+
 function logRelay(signals: Signals, logger: Logger): void {
   signals.on('event.emitted', ({ name, eventId, duplicate }) =>
-    logger.debug(`${name} ${eventId} ${duplicate ? 'was emitted before' : 'emitted'}`),
+    debug(logger, () => `${name} ${eventId} ${duplicate ? 'was emitted before' : 'emitted'}`),
   );
   signals.on('event.unhandled', ({ name }) =>
-    logger.debug(`no handler takes ${name}: its events are in the log only`),
+    debug(logger, () => `no handler takes ${name}: its events are in the log only`),
   );
   signals.on('relay.moved', ({ events, deliveries, lastPosition }) =>
-    logger.debug(`relayed ${events} events, ${deliveries} deliveries, to position ${lastPosition}`),
+    debug(
+      logger,
+      () => `relayed ${events} events, ${deliveries} deliveries, to position ${lastPosition}`,
+    ),
   );
   signals.on('relay.failed', ({ error, retryInMs }) =>
     logger.warn(`relay pass failed, next in ${retryInMs} ms: ${short(error)}`),
@@ -80,7 +88,10 @@ function logWorkers(signals: Signals, logger: Logger): void {
 
 function logDeliveries(signals: Signals, logger: Logger): void {
   signals.on('delivery.completed', (signal) =>
-    logger.debug(`${label(signal)} completed, attempt ${signal.attempt}, ${signal.durationMs} ms`),
+    debug(
+      logger,
+      () => `${label(signal)} completed, attempt ${signal.attempt}, ${signal.durationMs} ms`,
+    ),
   );
   signals.on('delivery.failed', (signal) =>
     logger.warn(
@@ -95,7 +106,7 @@ function logDeliveries(signals: Signals, logger: Logger): void {
     ),
   );
   signals.on('delivery.skipped', (signal) =>
-    logger.debug(`${label(signal)} skipped: ${signal.reason}`),
+    debug(logger, () => `${label(signal)} skipped: ${signal.reason}`),
   );
   signals.on(
     'delivery.stranded',

@@ -74,13 +74,16 @@ export interface ContextOverrides {
 }
 
 /** A handler's context, for the unit test of one: of the first of five attempts. */
-export function buildContext({ manager, ...overrides }: ContextOverrides = {}): HandlerContext {
+export function buildContext({
+  manager,
+  signal = new AbortController().signal,
+  ...overrides
+}: ContextOverrides = {}): HandlerContext {
   const facts = {
     handlerId: ANY_HANDLER,
     attempt: 1,
     maxAttempts: DEFAULTS.defaults.attempts,
-    signal: new AbortController().signal,
     ...overrides,
   };
-  return createHandlerContext(facts, manager);
+  return createHandlerContext(facts, () => signal, manager);
 }

@@ -364,6 +364,9 @@ it('what a URL or untyped code hands over is refused, or made good', async () =>
     '"redrive.who" is unknown (its value is "ann"); known are: by, reason.',
   );
   await expect(deadLetters.list({}, { lmit: 5 } as never)).rejects.toThrow('did you mean "limit"?');
+  await expect(deadLetters.redrive(undefined as never)).rejects.toThrow(
+    '"deadLetters.all" must be',
+  );
   const typo = { event: 'order.placed', handler: undefined };
   await expect(deadLetters.redrive(typo)).rejects.toThrow('"deadLetters.handler" is undefined');
   await expect(deadLetters.discard(typo, { reason: 'x' })).rejects.toThrow(InvalidOptionsError);

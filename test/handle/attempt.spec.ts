@@ -56,7 +56,7 @@ describe('an attempt', () => {
     let signal: AbortSignal | undefined;
     const stubborn = deferred();
     const attempt = runAttempt({ id: 'h', timeoutMs: 20 }, never, (given) => {
-      signal = given;
+      signal = given();
       return stubborn.promise;
     });
     await expect(attempt).rejects.toBeInstanceOf(HandlerTimeoutError);
@@ -70,7 +70,7 @@ describe('an attempt', () => {
     const shutdown = new AbortController();
     const attempt = runAttempt(handler, shutdown.signal, async (signal) => {
       setImmediate(() => shutdown.abort(new Error('leaving')));
-      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      await new Promise((resolve) => signal().addEventListener('abort', resolve));
     });
     await expect(attempt).resolves.toBeUndefined();
   });
@@ -79,7 +79,7 @@ describe('an attempt', () => {
     const reason = new Error('leaving');
     let seen: unknown;
     await runAttempt(handler, AbortSignal.abort(reason), async (signal) => {
-      seen = signal.reason;
+      seen = signal().reason;
     });
     expect(seen).toBe(reason);
   });

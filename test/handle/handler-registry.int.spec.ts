@@ -118,6 +118,9 @@ describe('HandlerRegistry.retire', () => {
     await register(app, namespace, 'gone');
     const registry = app.context.get(HandlerRegistry);
     await expect(registry.retire('gone', { reason: 'x'.repeat(501) })).rejects.toThrow('"reason"');
+    await expect(registry.retire('gone', { forced: true } as never)).rejects.toThrow(
+      '"retire.forced" is unknown (its value is true); did you mean "force"?',
+    );
     expect(await registry.list()).toMatchObject([{ id: 'gone', retiredAt: undefined }, {}]);
     expect(await app.context.get(Operations).latest()).toEqual([]);
   });
