@@ -105,7 +105,7 @@ export class EventsLifecycle
     if (this.parts.queue !== undefined) await this.lookAfterGone().catch(() => undefined);
     if (relay !== undefined) {
       relay.start();
-      this.every('relay', options.relay.pollIntervalMs, () => relay.wake());
+      this.every('relay', options.relay.pollIntervalMs, () => relay.poll());
     }
     this.startRescue();
   }

@@ -5,25 +5,42 @@ import type { EventEntity } from '../event/domain-event.js';
 import type { EventDefinition } from '../event/event-definition.js';
 import { newEventId } from '../event/event-id.js';
 import { MAX_NAME_LENGTH } from '../event/names.js';
-import { checkSchema } from '../event/schema-check.js';
+import { checkSchemaNow } from '../event/schema-check.js';
 import type { OutboxRecord } from '../store/event-store.js';
 import type { EmitOptions } from './emit.options.js';
 
 /** 100 years: beyond, it is a mistake, and databases have limits. */
 const MAX_DELAY_MS = 100 * 365 * 86_400_000;
 
+interface RecordDefaults {
+  readonly maxDataBytes: number;
+  readonly causationId?: string;
+  readonly correlationId?: string;
+}
+
 /**
- * Checks an event completely (schema, JSON, sizes, texts) and makes the row to write. Touches no
- * database: when it rejects, nothing was written.
+ * Checks an event completely (schema, JSON, sizes, texts) and makes the row to write; at once, unless
+ * its schema takes a while. Touches no database: when it throws or rejects, nothing was written.
  */
-export async function toOutboxRecord(
+export function toOutboxRecord(
   definition: EventDefinition,
   input: unknown,
   options: EmitOptions,
-  defaults: { maxDataBytes: number; causationId?: string; correlationId?: string },
-): Promise<OutboxRecord> {
+  defaults: RecordDefaults,
+): OutboxRecord | Promise<OutboxRecord> {
+  const checked = checkSchemaNow(definition, input);
+  return checked instanceof Promise
+    ? checked.then((data) => recordOf(definition, data, options, defaults))
+    : recordOf(definition, checked, options, defaults);
+}
+
+function recordOf(
+  definition: EventDefinition,
+  data: unknown,
+  options: EmitOptions,
+  defaults: RecordDefaults,
+): OutboxRecord {
   const { name } = definition;
-  const data = await checkSchema(definition, input);
   const entity = options.entity ?? definition.entity?.(data);
   const { actor, metadata } = options;
   return {

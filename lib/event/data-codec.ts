@@ -21,10 +21,7 @@ export function encodeJson(
   value: unknown,
   maxBytes: number,
 ): string {
-  const refuse = (path: string, problem: string): never => {
-    throw new UnserializableEventDataError(eventName, path, problem);
-  };
-  check(value, field, refuse, new Set());
+  check(value, new Place(eventName, field));
   const json = JSON.stringify(value);
   const bytes = Buffer.byteLength(json);
   if (bytes > maxBytes) throw new EventDataTooLargeError(eventName, bytes, maxBytes, field);
@@ -47,48 +44,80 @@ export function checkText(
   if (problem !== undefined) throw new UnserializableEventDataError(eventName, field, problem);
 }
 
-type Refuse = (path: string, problem: string) => never;
+/** Where a check is: its path is put together only to refuse, as nearly nothing is. */
+class Place {
+  private readonly keys: (string | number)[] = [];
+  readonly ancestors = new Set<object>();
 
-function check(value: unknown, path: string, refuse: Refuse, ancestors: Set<object>): void {
+  constructor(
+    private readonly eventName: string,
+    private readonly field: string,
+  ) {}
+
+  /** Checks a property or element. */
+  enter(key: string | number, value: unknown): void {
+    this.keys.push(key);
+    check(value, this);
+    this.keys.pop();
+  }
+
+  /** @param key of a property or element that is the reason */
+  refuse(problem: string, key?: string | number): never {
+    const keys = key === undefined ? this.keys : [...this.keys, key];
+    throw new UnserializableEventDataError(
+      this.eventName,
+      keys.reduce(appendKey, this.field),
+      problem,
+    );
+  }
+}
+
+function appendKey(path: string, key: string | number): string {
+  if (typeof key === 'number') return `${path}[${key}]`;
+  return /^[A-Za-z_$][\w$]*$/.test(key) ? `${path}.${key}` : `${path}[${JSON.stringify(key)}]`;
+}
+
+function check(value: unknown, place: Place): void {
   switch (typeof value) {
     case 'string': {
       const problem = textProblem(value);
-      if (problem !== undefined) refuse(path, problem);
+      if (problem !== undefined) place.refuse(problem);
       return;
     }
     case 'number':
-      checkNumber(value, path, refuse);
+      checkNumber(value, place);
       return;
     case 'boolean':
       return;
     case 'object':
-      if (value !== null) checkObject(value, path, refuse, ancestors);
+      if (value !== null) checkObject(value, place);
       return;
     case 'undefined':
-      return refuse(path, 'is undefined; use null');
+      return place.refuse('is undefined; use null');
     case 'bigint':
-      return refuse(path, 'is a BigInt, which JSON does not have; use a string');
+      return place.refuse('is a BigInt, which JSON does not have; use a string');
     default:
-      return refuse(path, `is a ${typeof value}, which JSON does not have`);
+      return place.refuse(`is a ${typeof value}, which JSON does not have`);
   }
 }
 
-function checkNumber(value: number, path: string, refuse: Refuse): void {
-  if (!Number.isFinite(value)) refuse(path, `is ${value}, which JSON turns into null`);
+function checkNumber(value: number, place: Place): void {
+  if (!Number.isFinite(value)) place.refuse(`is ${value}, which JSON turns into null`);
   if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
-    refuse(path, 'is an integer beyond Number.MAX_SAFE_INTEGER, already rounded; use a string');
+    place.refuse('is an integer beyond Number.MAX_SAFE_INTEGER, already rounded; use a string');
   }
 }
 
-function checkObject(value: object, path: string, refuse: Refuse, ancestors: Set<object>): void {
-  if (ancestors.has(value)) refuse(path, CIRCULAR);
-  if (ancestors.size >= MAX_DEPTH) refuse(path, `is nested deeper than ${MAX_DEPTH} levels`);
+function checkObject(value: object, place: Place): void {
+  const { ancestors } = place;
+  if (ancestors.has(value)) place.refuse(CIRCULAR);
+  if (ancestors.size >= MAX_DEPTH) place.refuse(`is nested deeper than ${MAX_DEPTH} levels`);
   ancestors.add(value);
-  const json = hasToJson(value) ? jsonOf(value, path, refuse) : value;
-  if (typeof json !== 'object' || json === null) check(json, path, refuse, ancestors);
-  else if (json !== value && ancestors.has(json)) refuse(path, CIRCULAR);
-  else if (Array.isArray(json)) checkArray(json, path, refuse, ancestors);
-  else checkProperties(json, path, refuse, ancestors);
+  const json = hasToJson(value) ? jsonOf(value, place) : value;
+  if (typeof json !== 'object' || json === null) check(json, place);
+  else if (json !== value && ancestors.has(json)) place.refuse(CIRCULAR);
+  else if (Array.isArray(json)) checkArray(json, place);
+  else checkProperties(json, place);
   ancestors.delete(value);
 }
 
@@ -97,49 +126,40 @@ function hasToJson(value: object): value is { toJSON(key?: string): unknown } {
 }
 
 /** What JSON.stringify takes in the value's place. */
-function jsonOf(value: { toJSON(key?: string): unknown }, path: string, refuse: Refuse): unknown {
-  if (value instanceof Date && Number.isNaN(value.getTime())) refuse(path, 'is an invalid Date');
+function jsonOf(value: { toJSON(key?: string): unknown }, place: Place): unknown {
+  if (value instanceof Date && Number.isNaN(value.getTime())) place.refuse('is an invalid Date');
   const json = value.toJSON('');
-  if (json === undefined) refuse(path, 'has a toJSON that returns undefined');
+  if (json === undefined) place.refuse('has a toJSON that returns undefined');
   // JSON.stringify asks once: a Date out of a toJSON becomes `{}`.
   if (json !== value && typeof json === 'object' && json !== null && hasToJson(json)) {
-    refuse(path, 'has a toJSON that returns an object with a toJSON, which JSON does not ask');
+    place.refuse('has a toJSON that returns an object with a toJSON, which JSON does not ask');
   }
   return json;
 }
 
-function checkArray(
-  value: readonly unknown[],
-  path: string,
-  refuse: Refuse,
-  ancestors: Set<object>,
-): void {
+function checkArray(value: readonly unknown[], place: Place): void {
   for (let index = 0; index < value.length; index++) {
     if (value[index] === undefined) {
-      refuse(`${path}[${index}]`, 'is undefined, which JSON turns into null in an array');
+      place.refuse('is undefined, which JSON turns into null in an array', index);
     }
-    check(value[index], `${path}[${index}]`, refuse, ancestors);
+    place.enter(index, value[index]);
   }
 }
 
-function checkProperties(
-  value: object,
-  path: string,
-  refuse: Refuse,
-  ancestors: Set<object>,
-): void {
+function checkProperties(value: object, place: Place): void {
   const kind = lossyKind(value);
-  if (kind !== undefined) refuse(path, `is a ${kind}, which JSON can't carry`);
+  if (kind !== undefined) place.refuse(`is a ${kind}, which JSON can't carry`);
   for (const key of Object.keys(value)) {
-    const at = propertyPath(path, key);
-    if (key === '__proto__') refuse(at, 'is an own property named __proto__, which is unsafe');
+    if (key === '__proto__') {
+      place.refuse('is an own property named __proto__, which is unsafe', key);
+    }
     const problem = textProblem(key);
-    if (problem !== undefined) refuse(at, `has a name that ${problem}`);
+    if (problem !== undefined) place.refuse(`has a name that ${problem}`, key);
     const property = (value as Record<string, unknown>)[key];
-    if (property !== undefined) check(property, at, refuse, ancestors);
+    if (property !== undefined) place.enter(key, property);
   }
   if (Object.getOwnPropertySymbols(value).some((symbol) => isEnumerable(value, symbol))) {
-    refuse(path, 'has a property named by a symbol, which JSON leaves out');
+    place.refuse('has a property named by a symbol, which JSON leaves out');
   }
 }
 
@@ -168,8 +188,4 @@ function textProblem(text: string): string | undefined {
   if (text.includes('\0')) return 'holds a NUL character (\\u0000), which databases refuse';
   if (!text.isWellFormed()) return 'holds a lone surrogate, which is not valid Unicode';
   return undefined;
-}
-
-function propertyPath(path: string, key: string): string {
-  return /^[A-Za-z_$][\w$]*$/.test(key) ? `${path}.${key}` : `${path}[${JSON.stringify(key)}]`;
 }

@@ -1,4 +1,4 @@
-import { channel } from 'node:diagnostics_channel';
+import { channel, type Channel } from 'node:diagnostics_channel';
 import { errorText } from '../common/error-text.js';
 import type { OperationKind } from '../store/operation-store.js';
 
@@ -111,6 +111,7 @@ type Listener<Name extends SignalName> = (message: SignalCatalogue[Name]) => voi
  */
 export class Signals {
   private readonly listeners = new Map<SignalName, Set<Listener<never>>>();
+  private readonly channels = new Map<SignalName, Channel>();
 
   constructor(private readonly namespace: string) {}
 
@@ -131,9 +132,19 @@ export class Signals {
         process.emitWarning(`a listener of the signal "${name}" threw: ${errorText(error, 500)}`);
       }
     }
-    const diagnostics = channel(`nestjs-durable-events:${name}`);
+    const diagnostics = this.channelOf(name);
     if (diagnostics.hasSubscribers) {
       diagnostics.publish({ namespace: this.namespace, ...message });
     }
+  }
+
+  /** Kept: Node looks one up by its name among all, which emits of many events would feel. */
+  private channelOf(name: SignalName): Channel {
+    let found = this.channels.get(name);
+    if (found === undefined) {
+      found = channel(`nestjs-durable-events:${name}`);
+      this.channels.set(name, found);
+    }
+    return found;
   }
 }

@@ -27,12 +27,15 @@ export type PassResult = 'idle' | 'busy' | 'moved' | 'full';
  * jobs are kept and no further events are claimed: the backlog stays in the outbox. If the process
  * ends in between, the rescue pushes what the transaction stored.
  *
- * One loop, no overlap; `wake` is a hint, the poll timer makes sure.
+ * One loop, no overlap; `wake` is a hint, the timer that calls `poll` makes sure. A pass that was not
+ * hinted at opens no transaction where nothing is due: most polls of most processes find nothing.
  */
 export class Relay {
   private readonly stopping = new AbortController();
   private running: Promise<void> | undefined;
   private woken = false;
+  /** Something was committed, it seems, since the last pass began. */
+  private hinted = false;
   private wakeUp: () => void = () => undefined;
   /** Jobs of the last transaction that are not in the queue yet. */
   private unpushed: readonly DeliveryJob[] = [];
@@ -61,8 +64,14 @@ export class Relay {
     await this.running;
   }
 
-  /** Something may be due: look now rather than at the next poll. Cheap, and coalesced. */
+  /** Something was committed, it seems: move it now rather than at the next poll. Coalesced. */
   wake(): void {
+    this.hinted = true;
+    this.poll();
+  }
+
+  /** Something may be due: look. Cheap where nothing is. */
+  poll(): void {
     this.woken = true;
     this.wakeUp();
   }
@@ -80,10 +89,14 @@ export class Relay {
     return { state: active ? working : 'stopped', failures: this.failures };
   }
 
-  /** One pass; what fails rejects, and is repeated by the next one. */
-  async runOnce(): Promise<PassResult> {
+  /**
+   * One pass; what fails rejects, and is repeated by the next one.
+   *
+   * @param hinted spares the look whether anything is due
+   */
+  async runOnce(hinted = false): Promise<PassResult> {
     await this.pushUnpushed();
-    if (!(await this.store.hasDue())) return 'idle';
+    if (!hinted && !(await this.store.hasDue())) return 'idle';
     // While the queue is down, events stay in the outbox rather than in this process's memory.
     await this.pusher.ready();
     const batch = await this.store.relay(this.limits);
@@ -112,19 +125,22 @@ export class Relay {
 
   private async loop(): Promise<void> {
     while (!this.stopping.signal.aborted) {
+      const { hinted } = this;
       this.woken = false;
-      const result = await this.guardedPass();
-      if (result === 'full') continue;
-      if (result === 'busy') await pause(BUSY_MS * (1 + Math.random()), this.stopping.signal);
+      this.hinted = false;
+      const result = await this.guardedPass(hinted);
+      // More waits for certain.
+      if (result === 'full') this.hinted = true;
+      else if (result === 'busy') await pause(BUSY_MS * (1 + Math.random()), this.stopping.signal);
       else if (typeof result === 'object') await this.waitForRetry(result.retryInMs);
       else await this.untilWoken();
     }
   }
 
   /** Never rejects. Wake-ups don't shorten a retry: every commit would start a futile pass. */
-  private async guardedPass(): Promise<PassResult | { retryInMs: number }> {
+  private async guardedPass(hinted: boolean): Promise<PassResult | { retryInMs: number }> {
     try {
-      const result = await this.runOnce();
+      const result = await this.runOnce(hinted);
       if (this.failures > 0) this.signals.publish('relay.recovered', { failures: this.failures });
       this.failures = 0;
       return result;

@@ -1,12 +1,15 @@
 /**
- * Runs `work` soon after each call, but never twice at once: calls that come while it runs are
- * answered by one more run.
+ * Runs `work` at once at the first call, but never twice at once, and not again before `gapMs` have
+ * passed: calls that come meanwhile are answered by one more run.
  */
 export class Coalesced {
   private running = false;
   private again = false;
 
-  constructor(private readonly work: () => Promise<unknown>) {}
+  constructor(
+    private readonly work: () => Promise<unknown>,
+    private readonly gapMs = 0,
+  ) {}
 
   /** Never throws; what fails is forgotten. */
   trigger(): void {
@@ -20,7 +23,15 @@ export class Coalesced {
       this.again = false;
       // A hint that could not be given is no harm.
       await this.work().catch(() => undefined);
+      if (this.gapMs > 0) await gap(this.gapMs);
     }
     this.running = false;
   }
+}
+
+function gap(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    // A process that has nothing else to do may end: polling finds what it has not told.
+    setTimeout(resolve, ms).unref();
+  });
 }

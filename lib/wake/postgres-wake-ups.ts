@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import pg from 'pg';
 import { pause } from '../common/time-limit.js';
 import { Coalesced } from './coalesced.js';
-import type { Announcer, Listener } from './wake-ups.js';
+import { WAKE_GAP_MS, type Announcer, type Listener } from './wake-ups.js';
 
 const CONNECT_LIMIT_MS = 3_000;
 const QUERY_LIMIT_MS = 5_000;
@@ -20,7 +20,7 @@ export class SharedPostgresAnnouncer implements Announcer {
 
   /** @param notify runs {@link NOTIFY} for the channel, outside of any transaction */
   constructor(notify: () => Promise<unknown>) {
-    this.notifying = new Coalesced(notify);
+    this.notifying = new Coalesced(notify, WAKE_GAP_MS);
   }
 
   start(): void {
@@ -53,7 +53,7 @@ export class PostgresAnnouncer implements Announcer {
     });
     this.pool.on('error', () => undefined);
     this.pool.on('connect', (client) => client.on('error', () => undefined));
-    this.notifying = new Coalesced(() => this.pool.query(NOTIFY, [channel]));
+    this.notifying = new Coalesced(() => this.pool.query(NOTIFY, [channel]), WAKE_GAP_MS);
   }
 
   start(): void {

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { openRedis, type RedisTarget } from '../queue/redis/open-redis.js';
 import { Coalesced } from './coalesced.js';
-import type { Announcer, Listener } from './wake-ups.js';
+import { WAKE_GAP_MS, type Announcer, type Listener } from './wake-ups.js';
 
 const RETRY_MS = 1_000;
 const COMMAND_LIMIT_MS = 2_000;
@@ -23,7 +23,7 @@ export class RedisAnnouncer implements Announcer {
     });
     // Whether Redis is there is told by those who need it.
     this.redis.on('error', () => undefined);
-    this.publishing = new Coalesced(() => this.redis.publish(channel, ''));
+    this.publishing = new Coalesced(() => this.redis.publish(channel, ''), WAKE_GAP_MS);
     this.redis.on('ready', () => {
       if (this.missed) this.wake();
     });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { appendRecords, type KeyClaim } from '../../lib/store/append-records.js';
 import type { OutboxRecord } from '../../lib/store/event-store.js';
-import { insertIntoOutbox, MAX_ROWS } from '../../lib/store/postgres/emit.sql.js';
+import { insertIntoOutbox, splitRecords } from '../../lib/store/postgres/emit.sql.js';
 import { tableNames } from '../../lib/store/tables.js';
 
 const tables = tableNames({ prefix: 'events_', schema: undefined }, (name) => `"${name}"`);
@@ -27,23 +27,48 @@ const record = (eventId: string): OutboxRecord => ({
   idempotencyKey: null,
 });
 
+/** Numbers of the parameters that a statement names. */
+const usedIn = (text: string) => new Set([...text.matchAll(/\$(\d+)/g)].map(([, n]) => Number(n)));
+
 describe('insertIntoOutbox', () => {
-  it('uses every parameter, and no text of the events in the SQL', () => {
-    const { text, values } = insertIntoOutbox(tables, 'shop', [record('id-1'), record('id-2')]);
-    const used = [...text.matchAll(/\$(\d+)/g)].map(([, number]) => Number(number));
-    expect(new Set(used)).toEqual(new Set(values.map((_value, index) => index + 1)));
+  it.each([
+    ['one event', ['id-1']],
+    ['several', ['id-1', 'id-2']],
+  ])('uses every parameter, and no text of the events in the SQL: %s', (_name, ids) => {
+    const { text, values } = insertIntoOutbox(tables, 'shop', ids.map(record));
+    expect(usedIn(text)).toEqual(new Set(values.map((_value, index) => index + 1)));
     expect(values[0]).toBe('shop');
-    expect(values.filter((value) => String(value).startsWith('id-'))).toEqual(['id-1', 'id-2']);
-    expect(text).not.toContain('id-1');
+    for (const id of ids) {
+      expect(values.filter((value) => String(value).includes(id))).toHaveLength(1);
+      expect(text).not.toContain(id);
+    }
     expect(text).toContain('INSERT INTO "events_outbox" (namespace, event_id,');
   });
 
-  it('stays within PostgreSQL’s 65,535 parameters with the most rows, not with more', () => {
-    const records = Array.from({ length: MAX_ROWS + 1 }, (_, index) => record(`${index}`));
-    expect(insertIntoOutbox(tables, 'a', records.slice(1)).values.length).toBeLessThanOrEqual(
-      65_535,
-    );
-    expect(insertIntoOutbox(tables, 'a', records).values.length).toBeGreaterThan(65_535);
+  it('leaves out what no event has, and sends once what all have alike', () => {
+    const { text, values } = insertIntoOutbox(tables, 'shop', [
+      { ...record('id-1'), data: '{"n":1}', key: 'of one' },
+      { ...record('id-2'), data: '{"n":2}' },
+    ]);
+    expect(text).not.toMatch(/metadata|actor_id|scheduled_at/);
+    expect(values).toEqual([
+      'shop',
+      'order.placed',
+      1,
+      'domain',
+      '[["id-1",{"n":1},"of one"],["id-2",{"n":2},null]]',
+    ]);
+  });
+});
+
+describe('splitRecords', () => {
+  it('keeps the order, and bounds the events and the characters of one statement', () => {
+    const many = Array.from({ length: 1_001 }, (_, index) => record(`${index}`));
+    expect(splitRecords(many)).toEqual([many.slice(0, -1), many.slice(-1)]);
+    const half = { ...record('large'), data: JSON.stringify('x'.repeat(5 * 1024 * 1024)) };
+    const parts = splitRecords([record('a'), half, half, record('b')]);
+    expect(parts.map((part) => part.length)).toEqual([2, 2]);
+    expect(splitRecords([])).toEqual([]);
   });
 });
 

@@ -24,3 +24,21 @@ it('answers all calls that come while it runs by one more run', async () => {
   coalesced.trigger();
   expect(count).toBe(4);
 });
+
+it('runs at once, and then not before the gap has passed: once for all calls meanwhile', async () => {
+  const runs: number[] = [];
+  const second = deferred();
+  const coalesced = new Coalesced(async () => {
+    if (runs.push(performance.now()) === 2) second.resolve();
+  }, 30);
+  coalesced.trigger();
+  expect(runs).toHaveLength(1);
+  for (let call = 0; call < 5; call++) {
+    coalesced.trigger();
+    await new Promise(setImmediate);
+  }
+  expect(runs).toHaveLength(1);
+  await second.promise;
+  // Timers may be a little early.
+  expect((runs[1] ?? 0) - (runs[0] ?? 0)).toBeGreaterThan(25);
+});

@@ -1,46 +1,130 @@
 import type { OutboxRecord } from '../event-store.js';
 import type { KeyClaim } from '../append-records.js';
-import { PLAIN_COLUMNS } from '../outbox-columns.js';
 import type { Statement } from '../statement.js';
 import type { Tables } from '../tables.js';
 
-/** Parameters a statement may have (PostgreSQL's protocol counts them in 16 bits). */
-const MAX_PARAMETERS = 65_535;
+/**
+ * What one statement takes, in records and in characters of JSON: far below what PostgreSQL can read
+ * at once (a quarter of a GB).
+ */
+const MAX_ROWS = 1_000;
+const MAX_CHARACTERS = 8 * 1024 * 1024;
 
-type Column = readonly [name: string, value: (record: OutboxRecord) => unknown, sql?: string];
+type Type = 'uuid' | 'text' | 'integer' | 'double precision' | 'jsonb' | 'timestamptz';
+
+interface Column {
+  readonly name: string;
+  readonly type: Type;
+  readonly value: (record: OutboxRecord) => string | number | null;
+  /** What is stored, by the SQL of the value. Default: the value. */
+  readonly store?: (value: string) => string;
+  /** What is stored where no record has a value. Default: the column is left out. */
+  readonly otherwise?: string;
+}
+
+const NOW = 'clock_timestamp()';
 
 const COLUMNS: readonly Column[] = [
-  ...PLAIN_COLUMNS,
-  ['occurred_at', (record) => record.occurredAt, 'coalesce(?::timestamptz, clock_timestamp())'],
-  [
-    'scheduled_at',
-    (record) => record.delayMs,
-    `clock_timestamp() + ?::double precision * interval '1 millisecond'`,
-  ],
+  { name: 'event_id', type: 'uuid', value: (record) => record.eventId },
+  { name: 'name', type: 'text', value: (record) => record.name },
+  { name: 'version', type: 'integer', value: (record) => record.version },
+  { name: 'category', type: 'text', value: (record) => record.category },
+  { name: 'data', type: 'jsonb', value: (record) => record.data },
+  { name: 'metadata', type: 'jsonb', value: (record) => record.metadata },
+  { name: 'headers', type: 'jsonb', value: (record) => record.headers },
+  { name: 'key', type: 'text', value: (record) => record.key },
+  { name: 'entity_type', type: 'text', value: (record) => record.entityType },
+  { name: 'entity_id', type: 'text', value: (record) => record.entityId },
+  { name: 'entity_version', type: 'integer', value: (record) => record.entityVersion },
+  { name: 'actor_type', type: 'text', value: (record) => record.actorType },
+  { name: 'actor_id', type: 'text', value: (record) => record.actorId },
+  { name: 'causation_id', type: 'text', value: (record) => record.causationId },
+  { name: 'correlation_id', type: 'text', value: (record) => record.correlationId },
+  {
+    name: 'occurred_at',
+    type: 'timestamptz',
+    value: (record) => record.occurredAt,
+    store: (value) => `coalesce(${value}, ${NOW})`,
+    otherwise: NOW,
+  },
+  {
+    name: 'scheduled_at',
+    type: 'double precision',
+    value: (record) => record.delayMs,
+    store: (value) => `${NOW} + ${value} * interval '1 millisecond'`,
+  },
 ];
 
-/** Rows that fit into one INSERT. */
-export const MAX_ROWS = Math.floor((MAX_PARAMETERS - 1) / COLUMNS.length);
+/** Splits records, in their order, into parts that fit into one INSERT each. */
+export function splitRecords(records: readonly OutboxRecord[]): readonly OutboxRecord[][] {
+  const parts: OutboxRecord[][] = [];
+  let characters = 0;
+  for (const record of records) {
+    const size = record.data.length + (record.metadata?.length ?? 0);
+    const part = parts.at(-1);
+    if (part === undefined || part.length === MAX_ROWS || characters + size > MAX_CHARACTERS) {
+      parts.push([record]);
+      characters = size;
+    } else {
+      part.push(record);
+      characters += size;
+    }
+  }
+  return parts;
+}
 
-/** Inserts all records, in their order. */
+/**
+ * Inserts all records, in their order. What no record has is left out, and what all have alike is
+ * one parameter. What differs comes as JSON, whose parts are JSON already: for 100 events, a row of
+ * parameters each costs the server and this process twice as much.
+ */
 export function insertIntoOutbox(
   tables: Tables,
   namespace: string,
   records: readonly OutboxRecord[],
 ): Statement {
   const values: unknown[] = [namespace];
-  const rows = records.map((record) => {
-    const cells = COLUMNS.map(([, value, sql = '?']) => {
-      values.push(value(record));
-      return sql.replace('?', `$${values.length}`);
+  const names = ['namespace'];
+  const cells = ['$1'];
+  const varying: Column[] = [];
+  for (const column of COLUMNS) {
+    const { name, type, value, store = (sql) => sql, otherwise } = column;
+    const first = value(records[0] as OutboxRecord);
+    let sql: string | undefined;
+    if (records.some((record) => value(record) !== first)) {
+      sql = store(fromJson(column, varying.push(column) - 1));
+    } else if (first === null) {
+      sql = otherwise;
+    } else {
+      sql = store(`$${values.push(first)}::${type}`);
+    }
+    if (sql === undefined) continue;
+    names.push(name);
+    cells.push(sql);
+  }
+  const into = `INSERT INTO ${tables.outbox} (${names.join(', ')})`;
+  if (records.length === 1) return { text: `${into} VALUES (${cells.join(', ')})`, values };
+  const from = `jsonb_array_elements($${values.push(toJson(varying, records))}::jsonb) AS item`;
+  return { text: `${into} SELECT ${cells.join(', ')} FROM ${from}`, values };
+}
+
+/** Array of records, each an array of the columns' values. */
+function toJson(columns: readonly Column[], records: readonly OutboxRecord[]): string {
+  const items = records.map((record) => {
+    const cells = columns.map(({ type, value }) => {
+      const cell = value(record);
+      return type === 'jsonb' && cell !== null ? cell : JSON.stringify(cell);
     });
-    return `($1, ${cells.join(', ')})`;
+    return `[${cells.join(',')}]`;
   });
-  const names = COLUMNS.map(([name]) => name).join(', ');
-  return {
-    text: `INSERT INTO ${tables.outbox} (namespace, ${names}) VALUES ${rows.join(', ')}`,
-    values,
-  };
+  return `[${items.join(',')}]`;
+}
+
+function fromJson({ name, type }: Column, index: number): string {
+  if (type === 'text') return `item->>${index}`;
+  if (type !== 'jsonb') return `(item->>${index})::${type}`;
+  // A null is no metadata, but it may well be the data.
+  return name === 'data' ? `item->${index}` : `nullif(item->${index}, 'null')`;
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { HandlerRecord, RegisteredHandler } from '../event-store.js';
-import { eventsOf, handlerRows, type StoredHandler } from '../handler-row.js';
+import { eventsOf, handlerRows, subscribers, type StoredHandler } from '../handler-row.js';
 import type { Statement } from '../statement.js';
 import type { Tables } from '../tables.js';
 import { epochMs, isoUtc } from './events.sql.js';
@@ -18,6 +18,11 @@ export function selectHandlersAsJson(tables: Tables): string {
 
 export function readHandlers(tables: Tables, namespace: string): Statement {
   return { text: `SELECT ${selectHandlersAsJson(tables)} AS handlers`, values: [namespace] };
+}
+
+/** What {@link readHandlers} found, as handlers that get deliveries. */
+export function parseSubscribers(json: string): RegisteredHandler[] {
+  return subscribers(JSON.parse(json) as StoredHandler[]);
 }
 
 /** Adds new handlers, updates known ones and brings retired ones back. */

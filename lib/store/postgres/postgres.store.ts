@@ -22,7 +22,6 @@ import type {
   RelayLimits,
   RescuedBatch,
 } from '../event-store.js';
-import { subscribers, type StoredHandler } from '../handler-row.js';
 import { lockOrder } from '../lock-order.js';
 import {
   parseCursor,
@@ -44,6 +43,7 @@ import { poolSize } from './pool-guard.js';
 import { connectionLoss, isContention, isInfrastructureError } from './postgres.errors.js';
 import type { PostgresLedger } from './postgres.ledger.js';
 import * as refill from './refill.sql.js';
+import { relayBatch } from './relay-batch.js';
 import * as relay from './relay.sql.js';
 
 type Ordinal = { readonly ordinal: string };
@@ -115,9 +115,8 @@ export class PostgresEventStore implements Store {
     return appendRecords(records, {
       claim: (claims) => this.claimKeys(claims, runner),
       insert: async (fresh) => {
-        for (let start = 0; start < fresh.length; start += emit.MAX_ROWS) {
-          const rows = fresh.slice(start, start + emit.MAX_ROWS);
-          await execute(runner, emit.insertIntoOutbox(this.tables, this.namespace, rows));
+        for (const part of emit.splitRecords(fresh)) {
+          await execute(runner, emit.insertIntoOutbox(this.tables, this.namespace, part));
         }
       },
     });
@@ -167,41 +166,9 @@ export class PostgresEventStore implements Store {
   }
 
   async relay(limits: RelayLimits): Promise<RelayedBatch | 'busy'> {
-    const batch = await this.relayBatch(limits);
+    const batch = await this.connection.use((runner) => relayBatch(runner, this.place(), limits));
     if (batch !== 'busy' && batch.events.length > 0) this.ledger.added();
     return batch;
-  }
-
-  private relayBatch(limits: RelayLimits): Promise<RelayedBatch | 'busy'> {
-    return this.connection.transaction(async (runner) => {
-      const [locked] = await execute<{ last_position: string }>(
-        runner,
-        relay.lockRelay(this.tables, this.namespace),
-      );
-      if (locked === undefined) {
-        await this.ensureRelayRow(runner);
-        return 'busy';
-      }
-      // Read under the lock: a handler that was retired before it gets nothing any more.
-      const subscribed = await this.handlers(runner);
-      const rows = await execute<EventRow>(
-        runner,
-        relay.moveBatch(this.tables, this.namespace, locked.last_position, subscribed, limits),
-      );
-      return {
-        events: rows.map(toLoggedEvent),
-        handlers: subscribed,
-        full: rows.length >= limits.batchSize,
-      };
-    });
-  }
-
-  /** Another relay has the row; or somebody emptied the table under us. */
-  private async ensureRelayRow(runner: QueryRunner): Promise<void> {
-    // Looked at first: an INSERT would wait for the end of the other relay's transaction.
-    const rows = await execute(runner, relay.readIdentity(this.tables, this.namespace));
-    if (rows.length > 0) return;
-    await execute(runner, relay.ensureRelayRow(this.tables, this.namespace, this.identity));
   }
 
   async rescue(limits: RelayLimits): Promise<RescuedBatch> {
@@ -344,7 +311,7 @@ export class PostgresEventStore implements Store {
   async handlers(runner?: QueryRunner): Promise<RegisteredHandler[]> {
     const statement = handlers.readHandlers(this.tables, this.namespace);
     const [row] = await this.query<{ handlers: string }>(statement, runner);
-    return parseSubscribers(row?.handlers ?? '[]');
+    return handlers.parseSubscribers(row?.handlers ?? '[]');
   }
 
   async handlerRecords(): Promise<HandlerRecord[]> {
@@ -371,15 +338,15 @@ export class PostgresEventStore implements Store {
     return new Map(rows.map(({ handler, waiting }) => [handler, Number(waiting)]));
   }
 
+  private place() {
+    return { tables: this.tables, namespace: this.namespace, identity: this.identity };
+  }
+
   private query<Row>(statement: Statement, runner?: QueryRunner): Promise<Row[]> {
     return runner === undefined
       ? this.connection.query<Row>(statement)
       : execute<Row>(runner, statement);
   }
-}
-
-function parseSubscribers(json: string): RegisteredHandler[] {
-  return subscribers(JSON.parse(json) as StoredHandler[]);
 }
 
 function toEventRecord(row: EventWithDeliveries): EventRecord {

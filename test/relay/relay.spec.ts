@@ -1,0 +1,69 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Signals } from '../../lib/observability/signals.js';
+import type { DeliveryPusher } from '../../lib/relay/delivery-pusher.js';
+import { Relay } from '../../lib/relay/relay.js';
+import type { EventStore, RelayedBatch } from '../../lib/store/event-store.js';
+
+const LIMITS = { batchSize: 500, rescueAfterMs: 60_000 };
+const NOTHING: RelayedBatch = { events: [], handlers: [], full: false };
+
+const store = { hasDue: vi.fn(async () => false), relay: vi.fn(async () => NOTHING) };
+const pusher = { ready: async () => undefined, push: async () => undefined, jobsOf: () => [] };
+const turn = () => new Promise(setImmediate);
+/** How often it has looked whether anything is due, and opened a transaction. */
+const calls = () => [store.hasDue.mock.calls.length, store.relay.mock.calls.length];
+
+let relay: Relay;
+beforeEach(async () => {
+  vi.clearAllMocks();
+  relay = new Relay(
+    store as unknown as EventStore,
+    pusher as unknown as DeliveryPusher,
+    new Signals('default'),
+    LIMITS,
+  );
+  relay.start();
+  await turn();
+});
+afterEach(() => relay.stop());
+
+describe('a pass', () => {
+  it('opens no transaction where nothing is due: at the start, and at a poll', async () => {
+    expect(calls()).toEqual([1, 0]);
+    relay.poll();
+    await turn();
+    expect(calls()).toEqual([2, 0]);
+  });
+
+  it('does not look before, where something was committed', async () => {
+    relay.wake();
+    await turn();
+    expect(calls()).toEqual([1, 1]);
+    // The hint is used up.
+    relay.poll();
+    await turn();
+    expect(calls()).toEqual([2, 1]);
+  });
+
+  it('follows a poll or a wake-up that came while another one ran', async () => {
+    let end: (batch: RelayedBatch) => void = () => undefined;
+    store.relay.mockImplementationOnce(() => new Promise((resolve) => (end = resolve)));
+    relay.wake();
+    await turn();
+    relay.poll();
+    relay.wake();
+    end(NOTHING);
+    await turn();
+    expect(calls()).toEqual([1, 2]);
+  });
+
+  it('looks again after a failed one, whatever had hinted at that', async () => {
+    store.relay.mockRejectedValueOnce(new Error('no connection'));
+    relay.wake();
+    await turn();
+    expect(calls()).toEqual([1, 1]);
+    relay.retryNow();
+    await turn();
+    expect(calls()).toEqual([2, 1]);
+  });
+});
