@@ -1,4 +1,5 @@
 import { Redis } from 'ioredis';
+import type { DeliveryJobData } from '../../lib/queue/event-queue.js';
 import { startPostgres, startRedis, type PrivateServer } from '../support/services.js';
 import type { Admin } from './databases/admin.js';
 import type { DatabaseKind } from './databases/dialect.js';
@@ -10,6 +11,7 @@ export type QueueKind = 'redis' | 'postgres';
 export interface Job {
   readonly id: string;
   readonly state: string;
+  readonly data: DeliveryJobData;
 }
 
 /** The queue, as the supervisor looks at it and breaks it. */
@@ -43,7 +45,7 @@ function postgresQueue(server: PrivateServer | undefined, admin: Admin): ChaosQu
   return {
     kind: 'postgres',
     server,
-    jobs: () => admin.query<Job>('SELECT id, state FROM bullmq.job ORDER BY seq LIMIT 1000'),
+    jobs: () => admin.query<Job>('SELECT id, state, data FROM bullmq.job ORDER BY seq LIMIT 1000'),
     async wipe() {
       await admin.query('TRUNCATE bullmq.job, bullmq.meta, bullmq.event CASCADE');
     },
@@ -71,12 +73,21 @@ function redisQueue(server: PrivateServer): ChaosQueue {
 
 /** Keys are `bull:events.<namespace>.<queue>.<identity>:<job id>`, and have more parts for its lock. */
 async function findJobs(redis: Redis): Promise<Job[]> {
-  const ids = new Set<string>();
+  const jobKeys = new Set<string>();
   const stream = redis.scanStream({ match: 'bull:events.default.*:default-*', count: 1_000 });
   for await (const keys of stream as AsyncIterable<string[]>) {
-    for (const key of keys) ids.add(key.split(':')[2]!);
+    for (const key of keys) jobKeys.add(key.split(':').slice(0, 3).join(':'));
   }
-  return [...ids].map((id) => ({ id, state: 'anywhere' }));
+  const found = await Promise.all(
+    [...jobKeys].map(async (key) => ({ key, data: await redis.hget(key, 'data') })),
+  );
+  // Those that are gone meanwhile are none.
+  return found.flatMap(({ key, data }) => {
+    const id = key.split(':')[2]!;
+    return data === null
+      ? []
+      : [{ id, state: 'anywhere', data: JSON.parse(data) as DeliveryJobData }];
+  });
 }
 
 async function withRedis<T>(url: string, work: (redis: Redis) => Promise<T>): Promise<T> {

@@ -128,10 +128,7 @@ async function runCase(
 async function findEarlyJobs(system: System): Promise<void> {
   const jobs = await system.queue.jobs();
   const { deliveries } = await readSnapshot(system.database);
-  const early = jobsWithoutDelivery(
-    jobs.map(({ id }) => id),
-    deliveries,
-  );
+  const early = jobsWithoutDelivery(jobs, deliveries);
   system.earlyJobs.push(...early.map((id) => `job ${id} was in the queue before its delivery`));
 }
 

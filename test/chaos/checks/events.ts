@@ -1,3 +1,4 @@
+import type { Job } from '../chaos-queue.js';
 import { deliveryName, groupBy } from './group-by.js';
 import type { Invariant } from './invariant.js';
 import type { EventRow } from './snapshot.js';
@@ -84,12 +85,14 @@ export const idempotencyKeys: Invariant = {
 
 /** Jobs of deliveries that are not in the database (yet): nobody may see such a job. */
 export function jobsWithoutDelivery(
-  jobs: readonly string[],
+  jobs: readonly Pick<Job, 'id' | 'data'>[],
   deliveries: readonly { readonly position: number; readonly handler: string }[],
 ): string[] {
-  const known = new Set(deliveries.map((each) => `default-${deliveryName(each)}`));
-  return jobs.filter((id) => {
-    const [, position, handler] = /^default-(\d+)-(.+)-\d+$/.exec(id) ?? [];
-    return !known.has(`default-${position}/${handler}`);
-  });
+  const known = new Set(deliveries.map((each) => deliveryName(each)));
+  return jobs
+    .filter(({ data }) => {
+      const { handler, deliveries: carried } = data;
+      return carried.some(({ position }) => !known.has(deliveryName({ position, handler })));
+    })
+    .map(({ id }) => id);
 }

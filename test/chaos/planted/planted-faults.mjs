@@ -23,13 +23,13 @@ const RESCUE_OFF = {
 const NO_EPOCH_CHECK = [
   {
     file: 'lib/store/postgres/deliveries.sql.ts',
-    find: `AND d.epoch = done.epoch AND d.status = 'queued'`,
-    replace: `AND d.status = 'queued'`,
+    find: 'AND d.epoch = done.epoch AND ${QUEUED}',
+    replace: 'AND ${QUEUED}',
   },
   {
     file: 'lib/store/postgres/deliveries.sql.ts',
-    find: `AND d.epoch = failed.epoch AND d.status = 'queued'`,
-    replace: `AND d.status = 'queued'`,
+    find: 'AND d.epoch = failed.epoch AND ${completed',
+    replace: 'AND ${completed',
   },
   {
     file: 'lib/handle/delivery-executor.ts',
@@ -54,11 +54,10 @@ export const PLANTED_FAULTS = [
         });`,
       },
       {
-        file: 'lib/store/postgres/postgres.store.ts',
-        find: 'return {\n        events: rows.map(toLoggedEvent),',
-        replace: `await limits.pushNow({ events: rows.map(toLoggedEvent), handlers: subscribed });
-      return {
-        events: rows.map(toLoggedEvent),`,
+        file: 'lib/store/postgres/relay-batch.ts',
+        find: 'return { events: rows.map(toLoggedEvent), handlers,',
+        replace: `await limits.pushNow({ events: rows.map(toLoggedEvent), handlers });
+  return { events: rows.map(toLoggedEvent), handlers,`,
       },
     ],
   },
@@ -70,8 +69,8 @@ export const PLANTED_FAULTS = [
       {
         // As if a delivery were in the queue by being stored: nothing ever looks at it again.
         file: 'lib/store/postgres/relay.sql.ts',
-        find: `clock_timestamp(), clock_timestamp() + $4::double precision * interval '1 millisecond'`,
-        replace: `clock_timestamp(), nullif($4::double precision, $4)::text::timestamptz`,
+        find: `now() + $4::double precision * interval '1 millisecond'`,
+        replace: 'nullif($4::double precision, $4)::text::timestamptz',
       },
     ],
   },
@@ -82,7 +81,7 @@ export const PLANTED_FAULTS = [
     patches: [
       {
         file: 'lib/store/postgres/deliveries.sql.ts',
-        find: `AND d.epoch = done.epoch AND d.status = 'queued'`,
+        find: 'AND d.epoch = done.epoch AND ${QUEUED}',
         replace: '',
       },
       {
@@ -111,8 +110,8 @@ export const PLANTED_FAULTS = [
     patches: [
       {
         file: 'lib/handle/handler-runner.ts',
-        find: 'await this.parts.store.complete([attempt.ref], runner);',
-        replace: 'await this.parts.store.complete([attempt.ref]);',
+        find: 'claim: async (runner) => (await store.complete([attempt.ref], runner))',
+        replace: 'claim: async () => (await store.complete([attempt.ref]))',
       },
     ],
   },
