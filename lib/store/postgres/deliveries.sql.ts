@@ -1,6 +1,7 @@
 import type { ChunkedRef, DeliveryRef, FailedAttempt } from '../event-store.js';
 import type { Statement } from '../statement.js';
 import type { Tables } from '../tables.js';
+import { eventAt } from './events.sql.js';
 import { count } from './ledger.sql.js';
 
 /**
@@ -18,7 +19,10 @@ function keys(namespace: string, refs: readonly DeliveryRef[]): unknown[] {
   ];
 }
 
-/** States in the order asked (`ordinal` counts from 1); deliveries that don't exist are left out. */
+/**
+ * States in the order asked (`ordinal` counts from 1); deliveries that don't exist are left out. LIMIT
+ * makes the planner look each one up, whatever its statistics say.
+ */
 export function readStates(
   tables: Tables,
   namespace: string,
@@ -29,17 +33,17 @@ export function readStates(
         d.chunk::text AS chunk, d.attempts::text AS attempts, d.max_attempts::text AS max_attempts,
         log.event_id::text AS event_id
       FROM unnest($2::bigint[], $3::text[]) WITH ORDINALITY AS asked(position, handler, ordinal)
-      JOIN ${tables.deliveries} AS d
-        ON d.namespace = $1 AND d.position = ANY($2::bigint[])
-          AND d.position = asked.position AND d.handler = asked.handler
-      JOIN ${tables.log} AS log ON log.namespace = $1 AND log.position = ANY($2::bigint[]) AND log.position = asked.position`,
+      CROSS JOIN LATERAL (SELECT * FROM ${tables.deliveries} WHERE namespace = $1
+        AND position = asked.position AND handler = asked.handler LIMIT 1) AS d
+      CROSS JOIN LATERAL ${eventAt(tables, 'asked.position')} AS log`,
     values: keys(namespace, refs).slice(0, 3),
   };
 }
 
 /**
  * Completes deliveries that are queued in the expected epoch, and counts them in the ledger; returns
- * the ordinals of those.
+ * those. They are named by a text each: joined with a list of them, a planner that takes the table for
+ * small compares every row with every name (500 at once so: 5 ms instead of 150).
  *
  * @param nowait fails where another transaction has a row, rather than wait for it
  */
@@ -49,24 +53,25 @@ export function completeDeliveries(
   refs: readonly DeliveryRef[],
   nowait = false,
 ): Statement {
-  const asked = `unnest($2::bigint[], $3::text[], $4::integer[]) WITH ORDINALITY
-          AS done(position, handler, epoch, ordinal)`;
-  const queued = `d.namespace = $1 AND d.position = ANY($2::bigint[])
-          AND d.position = done.position AND d.handler = done.handler
-          AND d.epoch = done.epoch AND ${QUEUED}`;
-  const locked = `SELECT done.* FROM ${asked} JOIN ${tables.deliveries} AS d ON ${queued}
-        FOR UPDATE OF d NOWAIT`;
+  const asked = `d.namespace = $1 AND d.position = ANY($2::bigint[])
+          AND (d.position || ' ' || d.epoch || ' ' || d.handler) = ANY($3::text[])`;
+  const locked = `locked AS MATERIALIZED (
+        SELECT d.position FROM ${tables.deliveries} AS d WHERE ${asked} AND ${QUEUED} FOR UPDATE NOWAIT
+      ), `;
   return {
-    text: `WITH ${nowait ? `done AS MATERIALIZED (${locked}), ` : ''}completed AS (
+    text: `WITH ${nowait ? locked : ''}completed AS (
         UPDATE ${tables.deliveries} AS d SET status = 'completed', attempts = d.attempts + 1,
           last_attempt_at = clock_timestamp(), completed_at = clock_timestamp(), retry_at = NULL,
           rescue_at = NULL
-        FROM ${nowait ? 'done' : asked}
-        WHERE ${queued}
-        RETURNING done.ordinal
+        WHERE ${asked} AND ${QUEUED}${nowait ? ' AND (SELECT count(*) FROM locked) > 0' : ''}
+        RETURNING d.position, d.handler
       ), counted AS (${count(tables, 'completed', 'completed')})
-      SELECT ordinal::text AS ordinal FROM completed`,
-    values: keys(namespace, refs),
+      SELECT position::text AS position, handler FROM completed`,
+    values: [
+      namespace,
+      refs.map(({ position }) => position),
+      refs.map(({ position, epoch, handler }) => `${position} ${epoch} ${handler}`),
+    ],
   };
 }
 

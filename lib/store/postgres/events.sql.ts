@@ -28,14 +28,22 @@ export function eventColumns(table: string): string {
     ${isoUtc(`${table}.occurred_at`)} AS occurred_at`;
 }
 
+/**
+ * A subquery for the event at a position of namespace `$1`. LIMIT makes the planner look it up by the
+ * key, whatever its statistics say.
+ */
+export function eventAt(tables: Tables, position: string): string {
+  return `(SELECT * FROM ${tables.log} WHERE namespace = $1 AND position = ${position} LIMIT 1)`;
+}
+
 export function readEvents(
   tables: Tables,
   namespace: string,
   positions: readonly number[],
 ): Statement {
   return {
-    text: `SELECT log.position::text AS position, ${eventColumns('log')} FROM ${tables.log} AS log
-      WHERE log.namespace = $1 AND log.position = ANY($2::bigint[])`,
+    text: `SELECT log.position::text AS position, ${eventColumns('log')} FROM unnest($2::bigint[]) AS asked(position)
+      CROSS JOIN LATERAL ${eventAt(tables, 'asked.position')} AS log`,
     values: [namespace, positions],
   };
 }

@@ -43,7 +43,7 @@ export function readFigures(tables: Tables, namespace: string, limit: number): S
             WHERE namespace = $1 AND scheduled_at IS NULL ORDER BY seq LIMIT $2)
           UNION ALL
           (SELECT scheduled_at FROM ${tables.outbox}
-            WHERE namespace = $1 AND scheduled_at <= clock_timestamp()
+            WHERE namespace = $1 AND scheduled_at <= statement_timestamp()
             ORDER BY scheduled_at LIMIT $2)) AS waiting) AS due
       WHERE relay.namespace = $1`,
     values: [namespace, limit],

@@ -28,6 +28,7 @@ import {
   toChunk,
   toChunkedRef,
   toQueuedPage,
+  type DeliveryKeyRow,
   type QueuedRow,
   type RescuedRow,
 } from '../queued-page.js';
@@ -242,11 +243,13 @@ export class PostgresEventStore implements Store {
   }
 
   async complete(refs: readonly DeliveryRef[], runner?: QueryRunner): Promise<boolean[]> {
-    const build = (sorted: readonly DeliveryRef[]) =>
-      deliveries.completeDeliveries(this.tables, this.namespace, sorted, runner !== undefined);
-    const completed = await this.mark(refs, build, runner);
+    const { tables, namespace } = this;
+    const statement = deliveries.completeDeliveries(tables, namespace, refs, runner !== undefined);
+    const rows = await this.change<Pick<DeliveryKeyRow, 'position' | 'handler'>>(statement, runner);
     this.ledger.added();
-    return completed;
+    const completed = new Set(rows.map(({ position, handler }) => `${position} ${handler}`));
+    // Named twice, it is completed once.
+    return refs.map(({ position, handler }) => completed.delete(`${position} ${handler}`));
   }
 
   fail(attempts: readonly FailedAttempt[], rescueAfterMs: number): Promise<boolean[]> {
@@ -269,15 +272,17 @@ export class PostgresEventStore implements Store {
   private async mark<Ref extends DeliveryRef>(
     refs: readonly Ref[],
     build: (sorted: readonly Ref[]) => Statement,
-    runner?: QueryRunner,
   ): Promise<boolean[]> {
     const order = lockOrder(refs);
-    const statement = build(order.map((index) => refs[index] as Ref));
-    const rows = await (runner === undefined
-      ? this.query<Ordinal>(statement)
-      : limited(runner, () => execute<Ordinal>(runner, statement)));
+    const rows = await this.query<Ordinal>(build(order.map((index) => refs[index] as Ref)));
     const marked = new Set(rows.map(({ ordinal }) => order[Number(ordinal) - 1]));
     return refs.map((_ref, index) => marked.has(index));
+  }
+
+  private change<Row>(statement: Statement, runner: QueryRunner | undefined): Promise<Row[]> {
+    return runner === undefined
+      ? this.query<Row>(statement)
+      : limited(runner, () => execute<Row>(runner, statement));
   }
 
   async readEvents(positions: readonly number[]): Promise<LoggedEvent[]> {

@@ -1,7 +1,7 @@
 import { MOVED_BEFORE_SECONDS, type QueuedCursor } from '../queued-page.js';
 import type { Statement } from '../statement.js';
 import type { Tables } from '../tables.js';
-import { eventColumns, exactUtc } from './events.sql.js';
+import { eventAt, eventColumns, exactUtc } from './events.sql.js';
 
 export function readGeneration(tables: Tables, namespace: string): Statement {
   return {
@@ -59,7 +59,7 @@ export function queuedDeliveries(
         ${exactUtc('coalesce($3::timestamptz, statement_timestamp())')} AS as_of,
         ${eventColumns('log')}
       FROM page
-        LEFT JOIN ${tables.log} AS log ON log.namespace = $1 AND log.position = page.position
+        LEFT JOIN LATERAL ${eventAt(tables, 'page.position')} AS log ON true
       ORDER BY page.rescue_at, page.position, page.handler`,
     values: [
       namespace,

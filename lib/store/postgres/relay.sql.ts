@@ -3,7 +3,7 @@ import type { RegisteredHandler, RelayLimits } from '../event-store.js';
 import { handlersPerName } from '../fan-out.js';
 import type { Statement } from '../statement.js';
 import type { Tables } from '../tables.js';
-import { eventColumns } from './events.sql.js';
+import { eventAt, eventColumns } from './events.sql.js';
 import { countOwed } from './ledger.sql.js';
 
 /** A relay transaction that hangs must not hold the namespace's lock for long. */
@@ -11,11 +11,14 @@ const STATEMENT_TIMEOUT = '30s';
 /** Ends the session of a relay process that was stopped in the middle of its transaction (C9). */
 const IDLE_TIMEOUT = '10s';
 
-/** Whether anything is due; reads at most one row of each index. */
+/**
+ * Whether anything is due; reads at most one row of each index. (`statement_timestamp`, because what
+ * changes within a statement is no bound for an index.)
+ */
 export function hasDue(tables: Tables, namespace: string): Statement {
   return {
     text: `SELECT EXISTS (SELECT FROM ${tables.outbox} WHERE namespace = $1 AND scheduled_at IS NULL)
-      OR EXISTS (SELECT FROM ${tables.outbox} WHERE namespace = $1 AND scheduled_at <= clock_timestamp())
+      OR EXISTS (SELECT FROM ${tables.outbox} WHERE namespace = $1 AND scheduled_at <= statement_timestamp())
       AS due`,
     values: [namespace],
   };
@@ -78,7 +81,7 @@ export function moveBatch(
           WHERE namespace = $1 AND scheduled_at IS NULL ORDER BY seq LIMIT $2)
         UNION ALL
         (SELECT seq FROM ${tables.outbox}
-          WHERE namespace = $1 AND scheduled_at <= clock_timestamp() ORDER BY scheduled_at LIMIT $2)
+          WHERE namespace = $1 AND scheduled_at <= statement_timestamp() ORDER BY scheduled_at LIMIT $2)
       ), taken AS (
         DELETE FROM ${tables.outbox} AS box USING due WHERE box.seq = due.seq RETURNING box.*
       ), numbered AS (
@@ -140,7 +143,7 @@ export function takeOverdue(
   return {
     text: `WITH overdue AS (
         SELECT position, handler, rescue_at FROM ${tables.deliveries}
-        WHERE namespace = $1 AND status = 'queued' AND rescue_at <= clock_timestamp()
+        WHERE namespace = $1 AND status = 'queued' AND rescue_at <= statement_timestamp()
         ORDER BY rescue_at, position, handler LIMIT $2 FOR UPDATE SKIP LOCKED
       ), taken AS (
         UPDATE ${tables.deliveries} AS d SET rescue_at = clock_timestamp() + least(
@@ -154,7 +157,7 @@ export function takeOverdue(
         taken.chunk::text AS chunk,
         ${eventColumns('log')}
       FROM taken
-        LEFT JOIN ${tables.log} AS log ON log.namespace = $1 AND log.position = taken.position
+        LEFT JOIN LATERAL ${eventAt(tables, 'taken.position')} AS log ON true
       ORDER BY taken.was, taken.position, taken.handler`,
     values: [namespace, limits.batchSize, limits.rescueAfterMs],
   };
