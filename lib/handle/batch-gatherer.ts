@@ -14,6 +14,7 @@ interface Limits {
  */
 export class BatchGatherer<Item, Result> {
   private waiting: Entry<Item, Result>[] = [];
+  private isHurried = false;
 
   constructor(
     private readonly limits: Limits,
@@ -28,8 +29,14 @@ export class BatchGatherer<Item, Result> {
     });
   }
 
+  /** What waits for others runs now, and from now on nothing waits longer than this turn. */
+  hurry(): void {
+    this.isHurried = true;
+    if (this.waiting.length > 0) this.flush();
+  }
+
   private async flushLater(first: Entry<Item, Result>): Promise<void> {
-    const { waitMs } = this.limits;
+    const waitMs = this.isHurried ? 0 : this.limits.waitMs;
     await (waitMs > 0 ? pause(waitMs) : new Promise<void>((resolve) => afterThisTurn(resolve)));
     // A full batch may have taken it along; whoever is the first now has a timer of its own.
     if (this.waiting[0] === first) this.flush();

@@ -25,6 +25,10 @@ export interface BatchFailure {
   readonly error: unknown;
 }
 
+const WHAT_TO_RETURN =
+  'Return nothing, or { failed: [{ event, error }] } with those of its events that it could not handle; ' +
+  'nobody knows which these are, so all of them count as failed.';
+
 /**
  * Event id → error, of those that have failed.
  *
@@ -35,14 +39,16 @@ export function failuresOf(returned: unknown, eventIds: ReadonlySet<string>): Ma
   if (returned === undefined || returned === null) return new Map();
   const { failed } = returned as Partial<BatchResult>;
   if (!Array.isArray(failed)) {
-    throw new TypeError(
-      'a batch handler returned neither nothing nor { failed: [{ event, error }] }',
-    );
+    const what = Array.isArray(returned) ? 'an array' : `a value of type ${typeof returned}`;
+    throw new TypeError(`A batch handler returned ${what} without "failed". ${WHAT_TO_RETURN}`);
   }
   return new Map(
-    (failed as readonly BatchFailure[]).map(({ event, error }) => {
+    (failed as readonly (Partial<BatchFailure> | null | undefined)[]).map((failure) => {
+      const { event, error } = failure ?? {};
       if (event !== undefined && eventIds.has(event.eventId)) return [event.eventId, error];
-      throw new TypeError(`a batch handler reported an event as failed that it did not get`);
+      throw new TypeError(
+        `A batch handler reported an event as failed that it did not get. ${WHAT_TO_RETURN}`,
+      );
     }),
   );
 }

@@ -51,6 +51,7 @@ interface Runnable {
 export class DeliveryExecutor {
   private readonly shutdown = new AbortController();
   private readonly batches = new Map<HandlerDefinition, BatchGatherer<Runnable, Leftover>>();
+  private isHurried = false;
 
   constructor(private readonly parts: DeliveryExecutorParts) {
     // Every running handler listens; Node would warn of a leak from the 11th on.
@@ -100,6 +101,13 @@ export class DeliveryExecutor {
    */
   drain(): void {
     this.parts.outcomes.drain();
+    this.hurry();
+  }
+
+  /** From now on no batch waits for more events than are there. */
+  hurry(): void {
+    this.isHurried = true;
+    for (const batches of this.batches.values()) batches.hurry();
   }
 
   /** Calls the listener with each error that says that the database can't be used. One listener. */
@@ -201,6 +209,7 @@ export class DeliveryExecutor {
     if (batches === undefined) {
       const { size = 1, waitMs = 0 } = handler.batch ?? {};
       batches = new BatchGatherer({ size, waitMs }, (batch) => this.runBatch(batch));
+      if (this.isHurried) batches.hurry();
       this.batches.set(handler, batches);
     }
     return batches.add(runnable);

@@ -4,7 +4,7 @@ import type { DeliverySignal, Signals } from '../observability/signals.js';
 import type { TakenJob } from '../queue/event-queue.js';
 import type { DeliveryRef } from '../store/event-store.js';
 import type { Store } from '../store/store.js';
-import { afterFailure } from './attempt.js';
+import { afterFailure, type AfterFailure } from './attempt.js';
 import type { ResolveDelay } from './backoff.js';
 import { ConnectionLosses } from './connection-losses.js';
 import type { DeliveryMarks } from './delivery-marks.js';
@@ -15,6 +15,8 @@ import type { Leftover } from './leftovers.js';
 import { ConnectionLost } from './lost-connection.js';
 import { harmless } from './thrown.js';
 import { parkedMs, postponedMs, unmarkedMs } from './waits.js';
+
+const AGAIN: AfterFailure = { dead: false };
 
 /** What {@link DeliveryOutcomes} work with. */
 export interface DeliveryOutcomesParts {
@@ -67,7 +69,8 @@ export class DeliveryOutcomes {
   /**
    * A handler threw: the attempt is counted, unless it was the database's doing.
    *
-   * @param shared with other events, in a batch: whose doing it was shows when each is tried alone
+   * @param shared with other events, in a batch: whose doing it was shows when each is tried alone. So
+   *   none dies of it, not even where it was to be the only attempt
    */
   async failed(
     { handler, ref, state, number, earlierRuns }: Attempt,
@@ -81,7 +84,7 @@ export class DeliveryOutcomes {
     if (!early && !(await this.costsAttempt(ref, error)))
       return this.postpone(signal, error, earlierRuns);
     const { maxAttempts } = state;
-    const next = afterFailure(number, maxAttempts, shared ? undefined : error);
+    const next = shared ? AGAIN : afterFailure(number, maxAttempts, error);
     const retryInMs = next.dead ? 0 : this.delayAfter(handler, number, error);
     const { maxErrorBytes } = this.parts.options;
     const text = errorText(error, maxErrorBytes);

@@ -1,4 +1,4 @@
-import { toJob } from '../queue/delivery-job.js';
+import { jobId, toJob } from '../queue/delivery-job.js';
 import type { DeliveryJob, JobDelivery, TakenJob } from '../queue/event-queue.js';
 import { inChunks } from '../store/chunks.js';
 import type { ChunkedRef, EventStore } from '../store/event-store.js';
@@ -39,13 +39,18 @@ export async function settleLeftovers(
   const { handler, chunk = null, deliveries } = job.data;
   const jobs: DeliveryJob[] = [];
   const late: Late[] = [];
+  const moved = new Map<string, DeliveryJob>();
   const again: number[] = [];
   for (const [index, outcome] of outcomes.entries()) {
     const delivery = deliveries[index] as JobDelivery;
     const ref = { position: delivery.position, epoch: delivery.epoch, handler };
     if (outcome?.kind === 'late') late.push({ ...ref, delivery });
     if (outcome?.kind === 'moved') {
-      jobs.push(toJob(namespace, { ...ref, chunk: outcome.chunk }, [delivery], job));
+      // Each chunk whole: of several jobs with its id the queue would keep the first.
+      const to = { ...ref, chunk: outcome.chunk };
+      const id = jobId(namespace, to);
+      const carried = moved.get(id)?.data.deliveries ?? [];
+      moved.set(id, toJob(namespace, to, [...carried, delivery], job));
     }
     if (outcome?.kind === 'failed' && chunk !== null) {
       const own = toJob(namespace, { ...ref, chunk: null }, [delivery], job);
@@ -55,6 +60,7 @@ export async function settleLeftovers(
       again.push(outcome.inMs);
     }
   }
+  jobs.push(...moved.values());
   if (late.length > 0) {
     const chunks = slices(late, fitting()).map((slice) => inChunks(slice, slice.length));
     const leaving = chunks.filter(([first]) => first?.chunk !== chunk);

@@ -16,11 +16,12 @@ export interface ChunkLimits {
 /**
  * Which deliveries share a job (a chunk): jobs are dear, deliveries cheap. Where few events wait, each
  * delivery has a job of its own, and so it has where its handler is slow (`perJob`). Where that is not
- * known yet, it shows when the chunk is run, see `handle/chunk-turns.ts`.
+ * known yet, it shows when the chunk is run, see `handle/chunk-turns.ts`. A batch handler's jobs are as
+ * large as its batches: smaller ones would have to find each other, larger ones would run several
+ * batches where the queue's concurrency allows one.
  */
-export function chunkLimits({
-  perJob = MAX_CHUNK,
-}: Pick<RegisteredHandler, 'perJob'>): ChunkLimits {
+export function chunkLimits({ perJob = MAX_CHUNK, batchSize }: Chunked): ChunkLimits {
+  if (batchSize !== undefined) return { max: batchSize, share: 1 };
   return { max: Math.min(perJob, MAX_CHUNK), share: MIN_JOBS };
 }
 

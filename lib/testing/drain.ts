@@ -1,7 +1,7 @@
 import { pause } from '../common/time-limit.js';
 import type { DeliveryExecutor } from '../handle/delivery-executor.js';
 import type { HandlerDirectory } from '../handle/handler-directory.js';
-import type { DeliverySignal, Signals } from '../observability/signals.js';
+import type { DeliverySignal, SignalCatalogue, Signals } from '../observability/signals.js';
 import { RetryJob, type DeliveryJob } from '../queue/event-queue.js';
 import type { DeliveryPusher } from '../relay/delivery-pusher.js';
 import type { Relay } from '../relay/relay.js';
@@ -34,17 +34,23 @@ interface Waiting {
 
 /** Relays and runs, one after the other, until nothing is due. */
 export class Drain {
-  private running: LoggedEvent | undefined;
+  /** The events that are being delivered, by their ids: several, where a handler takes batches. */
+  private running = new Map<string, LoggedEvent>();
   private runs: DeliveryRun[] = [];
   /** Time that the test has let pass, in ms. */
   private passed = 0;
   /** Delivery → when its next attempt is due, on that clock: on a slow machine none is due by itself. */
   private readonly retries = new Map<string, number>();
   /** Postponements of the delivery that runs. */
-  private readonly blocks: { handler: string; error: unknown }[] = [];
+  private readonly blocks: Pick<
+    SignalCatalogue['delivery.postponed'],
+    'event' | 'handler' | 'error'
+  >[] = [];
 
   constructor(private readonly parts: DrainParts) {
     const { signals } = parts;
+    // A test waits for nobody: a batch is what is due.
+    parts.executor.hurry();
     signals.on('delivery.completed', (signal) => this.note('completed', signal));
     signals.on('delivery.failed', (signal) => {
       this.note('failed', signal);
@@ -55,8 +61,8 @@ export class Drain {
       // A redrive is due at once.
       this.retries.delete(nameOf(signal));
     });
-    signals.on('delivery.postponed', ({ handler, error }) => {
-      this.blocks.push({ handler, error });
+    signals.on('delivery.postponed', ({ event, handler, error }) => {
+      this.blocks.push({ event, handler, error });
     });
   }
 
@@ -83,17 +89,49 @@ export class Drain {
     const left = new Set<string>();
     for (;;) {
       await this.relayAll();
-      const due = (await this.waiting(retries)).filter(({ job }) => !left.has(job.id));
+      const due = (await this.waiting(retries)).filter(
+        ({ delivery }) => !left.has(refOf(delivery)),
+      );
       if (due.length === 0) return runs;
-      for (const { delivery, job } of due) {
-        if (runs.length >= limit) throw new DrainLimitError(limit, runs);
+      for (const group of this.batches(due)) {
+        const room = limit - runs.length;
+        if (room <= 0) throw new DrainLimitError(limit, runs);
         const before = runs.length;
-        await this.deliver(delivery, job);
-        const run = runs[before];
-        if (run === undefined) left.add(job.id);
-        else onRun(run);
+        const delivered = group.slice(0, room);
+        await this.deliver(delivered);
+        const made = runs.slice(before);
+        for (const { delivery } of delivered) {
+          const { eventId } = delivery.event;
+          if (!made.some(({ event }) => event.eventId === eventId)) left.add(refOf(delivery));
+        }
+        made.forEach(onRun);
       }
     }
+  }
+
+  /**
+   * What is delivered together: to a batch handler all that is due, up to its size; but what has failed
+   * before, alone.
+   */
+  private batches(due: readonly Waiting[]): Waiting[][] {
+    const groups: Waiting[][] = [];
+    const open = new Map<string, Waiting[]>();
+    for (const waiting of due) {
+      const { handler, event } = waiting.delivery;
+      if (this.retries.has(nameOf({ eventId: event.eventId, handler }))) {
+        groups.push([waiting]);
+        continue;
+      }
+      const { size = 1 } = this.parts.directory.findLocal(handler)?.batch ?? {};
+      let group = open.get(handler);
+      if (group === undefined || group.length >= size) {
+        group = [];
+        groups.push(group);
+        open.set(handler, group);
+      }
+      group.push(waiting);
+    }
+    return groups;
   }
 
   private async relayAll(): Promise<void> {
@@ -135,33 +173,45 @@ export class Drain {
     return dueInMs === 0 && (this.retries.get(nameOf({ eventId, handler })) ?? 0) <= this.passed;
   }
 
-  private async deliver({ event }: QueuedDelivery, job: DeliveryJob): Promise<void> {
-    this.running = event;
+  private async deliver(group: readonly Waiting[]): Promise<void> {
+    this.running = new Map(group.map(({ delivery: { event } }) => [event.eventId, event]));
     this.blocks.length = 0;
+    try {
+      await Promise.all(group.map(({ job }) => this.process(job)));
+    } finally {
+      this.running.clear();
+    }
+    const [block] = this.blocks;
+    if (block === undefined) return;
+    const why = block.error instanceof Error ? block.error.message : String(block.error);
+    throw new DrainBlockedError(
+      `${block.event} could not be delivered to ${block.handler}, which costs no attempt: ${why}`,
+      { cause: block.error },
+    );
+  }
+
+  private async process(job: DeliveryJob): Promise<void> {
     try {
       // As a queue hands it over.
       const data = JSON.parse(JSON.stringify(job.data)) as DeliveryJob['data'];
       await this.parts.executor.process({ ...job, data, earlierRuns: 0 });
     } catch (error) {
       if (!(error instanceof RetryJob)) throw error;
-    } finally {
-      this.running = undefined;
     }
-    const [block] = this.blocks;
-    if (block === undefined) return;
-    const why = block.error instanceof Error ? block.error.message : String(block.error);
-    throw new DrainBlockedError(
-      `${event.name} could not be delivered to ${block.handler}, which costs no attempt: ${why}`,
-      { cause: block.error },
-    );
   }
 
   private note(
     outcome: RunOutcome,
-    { handler, attempt, error }: DeliverySignal & { attempt: number; error?: unknown },
+    {
+      eventId = '',
+      handler,
+      attempt,
+      error,
+    }: DeliverySignal & { attempt: number; error?: unknown },
   ): void {
-    if (this.running === undefined) return;
-    const { eventId, name, version, data } = this.running;
+    const event = this.running.get(eventId);
+    if (event === undefined) return;
+    const { name, version, data } = event;
     this.runs.push({
       handler,
       event: { eventId, name, version, data },
@@ -174,6 +224,11 @@ export class Drain {
 
 function byPosition({ delivery: a }: Waiting, { delivery: b }: Waiting): number {
   return a.position - b.position || (a.handler < b.handler ? -1 : 1);
+}
+
+/** (Its job may be that of a chunk, which others have too.) */
+function refOf({ position, handler, epoch }: QueuedDelivery): string {
+  return `${position} ${handler} ${epoch}`;
 }
 
 function nameOf({ eventId, handler }: Pick<DeliverySignal, 'eventId' | 'handler'>): string {

@@ -1,6 +1,7 @@
 import { describe } from 'vitest';
 import { describeAppend } from './append.contract.js';
 import { describeBury } from './bury.contract.js';
+import { describeChunks } from './chunks.contract.js';
 import { ContractContext } from './contract-context.js';
 import { describeDeadLetters } from './dead-letters.contract.js';
 import { describeFidelity } from './fidelity.contract.js';
@@ -21,6 +22,7 @@ export function describeStoreContract(harness: StoreHarness): void {
     const context = new ContractContext(harness);
     describeAppend(context);
     describeRelay(context);
+    describeChunks(context);
     describeMarks(context);
     describeRescue(context);
     describeRefill(context);

@@ -30,6 +30,8 @@ export function describeHandlers(context: ContractContext): void {
         handler('Mails.onOrder$placed', { events: [], aliases: ['Old.one', 'older'] }),
         handler('b', { queue: 'mail', maxAttempts: 1, priority: 2_097_151, transactional: true }),
         handler('a', { events: ['order.placed', 'order:paid/v2'] }),
+        handler('limited', { perJob: 1 }),
+        handler('batches', { batchSize: 100 }),
       ];
       await store.registerHandlers(list);
       expect((await store.handlers()).toSorted(byId)).toEqual(list.toSorted(byId));
@@ -104,12 +106,13 @@ export function describeHandlers(context: ContractContext): void {
       await bus.store.registerHandlers(list);
       await backdate(bus);
       const [before, untouched] = await seen(bus);
-      await bus.store.renewHandlers([handler('a', { queue: 'other' })]);
+      const again = handler('a', { queue: 'other', perJob: 7 });
+      await bus.store.renewHandlers([again]);
       const [a, b] = await seen(bus);
       expect(a?.first).toBe(before?.first);
       expect(Date.parse(a!.last!)).toBeGreaterThan(Date.parse(before!.last!) + 50_000);
       expect(b?.last).toBe(untouched?.last);
-      expect(await bus.store.handlers()).toEqual([handler('a', { queue: 'other' }), list[1]]);
+      expect(await bus.store.handlers()).toEqual([again, list[1]]);
     });
 
     it('adds one that somebody deleted, and leaves a retired one retired', async () => {

@@ -251,7 +251,7 @@ export function describeMarks(context: ContractContext): void {
       const asked = [ref(2, 'b'), ref(1, 'c'), ref(1, 'a'), ref(3, 'a'), ref(2, 'b')];
       const states = await bus.store.deliveryStates(asked);
       const [one, two] = bus.events.map(({ eventId }) => eventId);
-      const queued = { status: 'queued', attempts: 0, maxAttempts: 5 };
+      const queued = { status: 'queued', chunk: null, attempts: 0, maxAttempts: 5 };
       expect(states).toEqual([
         { ...ref(2, 'b'), eventId: two, ...queued },
         undefined,

@@ -242,7 +242,7 @@ export function describeRelay(context: ContractContext): void {
       await relayOnce(store);
       const ref = { position: 1, handler: 'mails', epoch: 0 };
       expect(await store.deliveryStates([ref])).toEqual([
-        { ...ref, eventId, status: 'queued', attempts: 0, maxAttempts: 7 },
+        { ...ref, eventId, status: 'queued', chunk: null, attempts: 0, maxAttempts: 7 },
       ]);
     });
 

@@ -29,9 +29,9 @@ export function describeRescue(context: ContractContext): void {
       const rescued = await taken(bus.store.rescue(LIMITS));
       expect(rescued.toSorted((x, y) => x.position - y.position)).toEqual(
         expect.arrayContaining([
-          { position: 1, handler: 'a', epoch: 0, event: bus.events[0] },
-          { position: 2, handler: 'a', epoch: 0, event: bus.events[1] },
-          { position: 2, handler: 'b', epoch: 0, event: bus.events[1] },
+          { position: 1, handler: 'a', epoch: 0, chunk: null, event: bus.events[0] },
+          { position: 2, handler: 'a', epoch: 0, chunk: null, event: bus.events[1] },
+          { position: 2, handler: 'b', epoch: 0, chunk: null, event: bus.events[1] },
         ]),
       );
     });

@@ -2,6 +2,7 @@ import {
   defineEvent,
   InvalidHandlerError,
   UnknownQueueError,
+  type BatchOptions,
   type HandlerOptions,
 } from 'nestjs-durable-events';
 import { describe, expect, it } from 'vitest';
@@ -69,6 +70,21 @@ describe('a handler', () => {
     expect(handler.delayAfter(1, undefined)).toBe(2_000);
   });
 
+  it('has jobs of one delivery in a queue with a limiter, which counts jobs', () => {
+    expect(toRegistered(define({ queue: 'slow' }))).toMatchObject({ perJob: 1 });
+  });
+
+  it.each<[string, BatchOptions, { size: number; waitMs: number }]>([
+    ['waits for no others where it does not say so', { size: 1 }, { size: 1, waitMs: 0 }],
+    ['waits as long as it says', { size: 1_000, wait: '5s' }, { size: 1_000, waitMs: 5_000 }],
+    ['waits for milliseconds', { size: 100, wait: 20 }, { size: 100, waitMs: 20 }],
+  ])('with a batch %s; relays are told its size', (_what, batch, settled) => {
+    const handler = define({ batch });
+    expect(handler.batch).toEqual(settled);
+    expect(toRegistered(handler)).toMatchObject({ batchSize: settled.size });
+    expect(toRegistered(handler)).not.toHaveProperty('batch');
+  });
+
   it('takes an event once, whether it is named or defined', () => {
     expect(define({}, [OrderPlaced, 'order.placed', 'other']).events).toEqual([
       'order.placed',
@@ -93,6 +109,36 @@ describe('a handler is refused, with its place,', () => {
     expect(() => define(options)).toThrow(InvalidHandlerError);
     expect(() => define(options)).toThrow(message);
     expect(() => define(options)).toThrow(/Mails\.confirm \(in MailModule\)/);
+  });
+
+  it.each<[string, unknown, RegExp]>([
+    ['no size', {}, /batch is \{\}/],
+    ['a size of 0', { size: 0 }, /batch is \{"size":0\}/],
+    ['a broken size', { size: 1.5 }, /batch is \{"size":1\.5\}/],
+    ['a size that is a text', { size: '100' }, /batch is \{"size":"100"\}/],
+    ['more than a thousand', { size: 1_001 }, /batch is \{"size":1001\}/],
+    ['a wait that is none', { size: 10, wait: 'soon' }, /"wait":"soon".*waiting at most 5 s/],
+    ['a negative wait', { size: 10, wait: -1 }, /"wait":-1.*waiting at most 5 s/],
+    [
+      'a wait that holds up a shutdown',
+      { size: 10, wait: '6s' },
+      /"wait":"6s".*waiting at most 5 s/,
+    ],
+    ['an option it does not know', { size: 10, waits: 1 }, /without "waits"/],
+    ['a number in its place', 100, /batch is 100/],
+    ['true in its place', true, /batch is true/],
+    ['null in its place', null, /batch is null/],
+  ])('for a batch with %s', (_what, batch, message) => {
+    const options = { batch } as HandlerOptions;
+    expect(() => define(options)).toThrow(InvalidHandlerError);
+    expect(() => define(options)).toThrow(message);
+    expect(() => define(options)).toThrow(/use \{ size: 1 to 1000, wait\?: '20ms' \}/);
+  });
+
+  it('for a batch in a queue whose limiter counts single deliveries', () => {
+    const options = { batch: { size: 10 }, queue: 'slow' };
+    expect(() => define(options)).toThrow(InvalidHandlerError);
+    expect(() => define(options)).toThrow(/queue "slow".*Give it a queue without a limiter/);
   });
 
   it('for no event, and for a name that none can have', () => {

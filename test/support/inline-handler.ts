@@ -1,6 +1,7 @@
 import type { Provider } from '@nestjs/common';
 import {
   EventHandler,
+  type BatchOptions,
   type DomainEvent,
   type EventDefinition,
   type HandlerContext,
@@ -16,14 +17,39 @@ type Run = (
   context: HandlerContext,
 ) => unknown;
 
+type RunBatch = (
+  // oxlint-disable-next-line typescript/no-explicit-any
+  events: readonly DomainEvent<any>[],
+  context: HandlerContext,
+) => unknown;
+
 /** A provider with one handler, for tests in which the class doesn't matter. */
 export function onEvent(
   event: EventRef | readonly EventRef[],
   options: HandlerOptions & { id: string },
   run: Run,
 ): Provider {
+  return provide(event, options, run as Handle);
+}
+
+/** The same with a batch handler. */
+export function onBatch(
+  event: EventRef | readonly EventRef[],
+  options: HandlerOptions & { id: string; batch: BatchOptions },
+  run: RunBatch,
+): Provider {
+  return provide(event, options, run as Handle);
+}
+
+type Handle = (received: unknown, context: HandlerContext) => unknown;
+
+function provide(
+  event: EventRef | readonly EventRef[],
+  options: HandlerOptions & { id: string },
+  run: Handle,
+): Provider {
   class Inline {
-    handle(received: DomainEvent, context: HandlerContext): unknown {
+    handle(received: unknown, context: HandlerContext): unknown {
       return run(received, context);
     }
   }

@@ -128,7 +128,7 @@ export function failDeliveries(
   };
 }
 
-/** Sets the time of rescue of deliveries that are queued in the expected epoch. */
+/** Sets the time of rescue of deliveries that are queued in the expected epoch: one for all of them. */
 export function setRescueTime(
   tables: Tables,
   namespace: string,
@@ -137,7 +137,7 @@ export function setRescueTime(
 ): Statement {
   return {
     text: `UPDATE ${tables.deliveries} AS d
-      SET rescue_at = clock_timestamp() + $5::double precision * interval '1 millisecond'
+      SET rescue_at = statement_timestamp() + $5::double precision * interval '1 millisecond'
       FROM unnest($2::bigint[], $3::text[], $4::integer[]) AS late(position, handler, epoch)
       WHERE d.namespace = $1 AND d.position = ANY($2::bigint[])
         AND d.position = late.position AND d.handler = late.handler

@@ -98,7 +98,7 @@ export function moveBatch(
           max_attempts, queued_at, rescue_at)
         SELECT namespace, position, subscription.handler, 'queued', 0,
           CASE WHEN size > 1 THEN $3::bigint + 1 + (position - $3::bigint - 1) / size * size END,
-          0, subscription.max_attempts, clock_timestamp(),
+          0, subscription.max_attempts, statement_timestamp(),
           now() + $4::double precision * interval '1 millisecond'
         FROM numbered JOIN (
           SELECT event, handler, max_attempts,
@@ -132,7 +132,8 @@ export function moveBatch(
 /**
  * Queued deliveries that should be done by now, postponed in the same statement: by as long as
  * they have waited already, so that a long healthy backlog is looked at ever more seldom (at most
- * an hour). Rows that another rescue has in its hands are skipped. Those that the log has lost come
+ * an hour). Times are the statement's, so that deliveries of a chunk, queued by one pass, stay
+ * together in this order. Rows that another rescue has in its hands are skipped. Those that the log has lost come
  * without an event.
  */
 export function takeOverdue(
@@ -146,8 +147,8 @@ export function takeOverdue(
         WHERE namespace = $1 AND status = 'queued' AND rescue_at <= statement_timestamp()
         ORDER BY rescue_at, position, handler LIMIT $2 FOR UPDATE SKIP LOCKED
       ), taken AS (
-        UPDATE ${tables.deliveries} AS d SET rescue_at = clock_timestamp() + least(
-          greatest($3::double precision * interval '1 millisecond', clock_timestamp() - d.queued_at),
+        UPDATE ${tables.deliveries} AS d SET rescue_at = statement_timestamp() + least(
+          greatest($3::double precision * interval '1 millisecond', statement_timestamp() - d.queued_at),
           interval '1 hour')
         FROM overdue
         WHERE d.namespace = $1 AND d.position = overdue.position AND d.handler = overdue.handler

@@ -83,11 +83,11 @@ export function setRescueTime(
   tables: Tables,
   namespace: string,
   ref: DeliveryRef,
-  afterMs: number,
+  at: number,
 ): Statement {
   return {
-    text: `UPDATE ${tables.deliveries} SET rescue_at = ${NOW} + ? WHERE ${QUEUED}`,
-    values: [Math.round(afterMs), ...key(namespace, ref)],
+    text: `UPDATE ${tables.deliveries} SET rescue_at = ? WHERE ${QUEUED}`,
+    values: [at, ...key(namespace, ref)],
   };
 }
 
@@ -117,11 +117,11 @@ export function postpone(
   tables: Tables,
   namespace: string,
   ref: DeliveryRef,
-  rescueAfterMs: number,
+  { now, rescueAfterMs }: { now: number; rescueAfterMs: number },
 ): Statement {
   return {
     text: `UPDATE ${tables.deliveries}
-      SET rescue_at = ${NOW} + min(max(?, ${NOW} - queued_at), 3600000) WHERE ${QUEUED}`,
-    values: [Math.round(rescueAfterMs), ...key(namespace, ref)],
+      SET rescue_at = ? + min(max(?, ? - queued_at), 3600000) WHERE ${QUEUED}`,
+    values: [now, Math.round(rescueAfterMs), now, ...key(namespace, ref)],
   };
 }

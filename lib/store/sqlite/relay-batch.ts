@@ -5,7 +5,7 @@ import { handlersPerName } from '../fan-out.js';
 import type { Tables } from '../tables.js';
 import { addOwed } from './ledger.sql.js';
 import * as relay from './relay.sql.js';
-import type { Session } from './sqlite.connection.js';
+import { currentTime, type Session } from './sqlite.connection.js';
 
 /** What a relay pass needs. */
 interface Pass {
@@ -23,14 +23,15 @@ export function relayBatch(session: Session, pass: Pass): RelayedBatch {
   const rows = session.all<EventRow & { seq: number }>(
     relay.readDue(tables, namespace, limits.batchSize),
   );
+  // One time for all of them: what shares a chunk is to stay together in the rescue's order.
+  const times = { now: currentTime(session), rescueAfterMs: limits.rescueAfterMs };
   for (const [index, { seq, name }] of rows.entries()) {
     const position = last + index + 1;
     session.run(relay.copyToLog(tables, seq, position));
     session.run(relay.deleteFromOutbox(tables, seq));
     for (const handler of handlers.filter(({ events }) => events.includes(name))) {
-      const { rescueAfterMs } = limits;
       const chunk = chunkAt(position, last + 1, chunkSize(handler, rows.length));
-      session.run(relay.makeDelivery(tables, namespace, position, handler, chunk, rescueAfterMs));
+      session.run(relay.makeDelivery(tables, namespace, position, handler, chunk, times));
     }
   }
   if (rows.length > 0) {

@@ -65,13 +65,13 @@ export function makeDelivery(
   position: number,
   { id, maxAttempts }: RegisteredHandler,
   chunk: number | null,
-  rescueAfterMs: number,
+  { now, rescueAfterMs }: { now: number; rescueAfterMs: number },
 ): Statement {
   return {
     text: `INSERT INTO ${tables.deliveries} (namespace, position, handler, status, epoch, chunk,
         attempts, max_attempts, queued_at, rescue_at)
-      VALUES (?, ?, ?, 'queued', 0, ?, 0, ?, ${NOW}, ${NOW} + ?)`,
-    values: [namespace, position, id, chunk, maxAttempts, Math.round(rescueAfterMs)],
+      VALUES (?, ?, ?, 'queued', 0, ?, 0, ?, ?, ?)`,
+    values: [namespace, position, id, chunk, maxAttempts, now, now + Math.round(rescueAfterMs)],
   };
 }
 

@@ -1,6 +1,7 @@
 import type { DataSource, EntitySubscriberInterface, QueryRunner } from 'typeorm';
 import { EventTransactionFailedError } from '../../errors.js';
 import type { Statement } from '../statement.js';
+import { NOW } from './sql-text.js';
 import { ConnectionTakenError } from './sqlite.errors.js';
 
 /** How long an operation waits for the end of an application's transaction, in ms. */
@@ -33,6 +34,12 @@ export interface Session {
   run(statement: Statement): number;
   /** The same for an INSERT; returns the row's id. */
   insert(statement: Statement): number;
+}
+
+/** One time for several statements, in ms since 1970, by the clock that all of them go by. */
+export function currentTime(session: Session): number {
+  const [row] = session.all<{ now: number }>({ text: `SELECT ${NOW} AS now`, values: [] });
+  return (row as { now: number }).now;
 }
 
 /**

@@ -39,7 +39,7 @@ import { addToLedger } from './ledger.sql.js';
 import * as refill from './refill.sql.js';
 import * as relay from './relay.sql.js';
 import { relayBatch } from './relay-batch.js';
-import type { Session, SqliteConnection } from './sqlite.connection.js';
+import { currentTime, type Session, type SqliteConnection } from './sqlite.connection.js';
 import { connectionLoss, isContention, isInfrastructureError } from './sqlite.errors.js';
 
 /** {@link Store} on SQLite 3.42 or newer. */
@@ -129,8 +129,9 @@ export class SqliteEventStore implements Store {
     const { batchSize, rescueAfterMs } = limits;
     return this.connection.transaction((session) => {
       const taken = session.all<ChunkedRef>(deliveries.readOverdue(tables, namespace, batchSize));
+      const times = { now: currentTime(session), rescueAfterMs };
       for (const ref of taken) {
-        session.run(deliveries.postpone(tables, namespace, ref, rescueAfterMs));
+        session.run(deliveries.postpone(tables, namespace, ref, times));
       }
       const found = this.eventsAt(
         session,
@@ -143,8 +144,9 @@ export class SqliteEventStore implements Store {
   unrescue(refs: readonly DeliveryRef[], rescueAfterMs: number): Promise<void> {
     const { tables, namespace } = this;
     return this.connection.transaction((session) => {
+      const at = currentTime(session) + Math.round(rescueAfterMs);
       for (const ref of refs) {
-        session.run(deliveries.setRescueTime(tables, namespace, ref, rescueAfterMs));
+        session.run(deliveries.setRescueTime(tables, namespace, ref, at));
       }
     });
   }

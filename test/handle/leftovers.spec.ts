@@ -1,0 +1,141 @@
+import { describe, expect, it } from 'vitest';
+import { settleLeftovers, type Leftover } from '../../lib/handle/leftovers.js';
+import type { DeliveryJob, TakenJob } from '../../lib/queue/event-queue.js';
+import { createMemoryStores } from '../../lib/store/memory/create-memory-stores.js';
+import type { EventStore } from '../../lib/store/event-store.js';
+import { appendMany, handler, LIMITS, relayOnce } from '../contract/contract-context.js';
+
+const NAMESPACE = 'shop';
+
+/** A job that carries these positions, all of them queued. */
+async function chunkJob(positions: number[], chunk: number | null = 1) {
+  const store: EventStore = createMemoryStores(NAMESPACE).events;
+  await store.prepare();
+  await store.registerHandlers([handler('mails', { perJob: 1 })]);
+  await appendMany(store, 100);
+  await relayOnce(store, LIMITS);
+  await store.setChunks(
+    positions.map((position) => ({ position, handler: 'mails', epoch: 0, chunk })),
+  );
+  const job: TakenJob = {
+    data: {
+      handler: 'mails',
+      ...(chunk !== null && { chunk }),
+      deliveries: positions.map((position) => ({ position, epoch: 0 })),
+    },
+    queue: 'mail',
+    priority: 7,
+    earlierRuns: 0,
+  };
+  const pushed: DeliveryJob[] = [];
+  const settle = (outcomes: readonly Leftover[], fitting = 10) =>
+    settleLeftovers(job, outcomes, () => fitting, {
+      namespace: NAMESPACE,
+      store,
+      push: async (jobs) => void pushed.push(...jobs),
+    });
+  const chunks = async () => {
+    const refs = positions.map((position) => ({ position, handler: 'mails', epoch: 0 }));
+    return (await store.deliveryStates(refs)).map((state) => state?.chunk);
+  };
+  return { settle, pushed, chunks, store };
+}
+
+const carried = (jobs: readonly DeliveryJob[]) =>
+  jobs.map(({ data }) => data.deliveries.map(({ position }) => position));
+
+const late: Leftover = { kind: 'late' };
+
+describe('what a job leaves', () => {
+  it('is nothing where all is done with', async () => {
+    const { settle, pushed, chunks } = await chunkJob([1, 2, 3]);
+    expect(await settle([undefined, undefined, undefined])).toBeUndefined();
+    expect(pushed).toEqual([]);
+    expect(await chunks()).toEqual([1, 1, 1]);
+  });
+
+  it('is run by itself again, as soon as the first of those is due that stay with it', async () => {
+    const { settle, pushed } = await chunkJob([1, 2, 3]);
+    const postponed = (inMs: number): Leftover => ({ kind: 'postponed', inMs });
+    expect(await settle([postponed(900), undefined, postponed(400)])).toBe(400);
+    expect(pushed).toEqual([]);
+  });
+
+  it('that has failed, in a job of its own, when it is due', async () => {
+    const { settle, pushed } = await chunkJob([1, 2, 3]);
+    expect(await settle([undefined, { kind: 'failed', inMs: 250 }, undefined])).toBeUndefined();
+    expect(pushed).toEqual([
+      {
+        id: 'shop-2-mails-0',
+        queue: 'mail',
+        priority: 7,
+        delayMs: 250,
+        data: { handler: 'mails', deliveries: [{ position: 2, epoch: 0 }] },
+      },
+    ]);
+  });
+
+  it('that has failed, by itself, where it carries nothing else', async () => {
+    const { settle, pushed } = await chunkJob([2], null);
+    expect(await settle([{ kind: 'failed', inMs: 250 }])).toBe(250);
+    expect(pushed).toEqual([]);
+  });
+
+  it('that came too late, in new chunks, saved before their jobs are pushed', async () => {
+    const { settle, pushed, chunks } = await chunkJob([1, 4, 5, 8, 9, 12]);
+    expect(await settle([undefined, late, late, late, late, late], 2)).toBeUndefined();
+    expect(carried(pushed)).toEqual([[4, 5], [8, 9], [12]]);
+    expect(pushed.map(({ id }) => id)).toEqual([
+      'shop-c4-mails-0',
+      'shop-c8-mails-0',
+      'shop-12-mails-0',
+    ]);
+    expect(pushed.map(({ data }) => data.chunk)).toEqual([4, 8, undefined]);
+    expect(await chunks()).toEqual([1, 4, 4, 8, 8, null]);
+  });
+
+  it('that came too late, alone where one takes as long as a job may', async () => {
+    const { settle, pushed, chunks } = await chunkJob([1, 4, 5]);
+    await settle([undefined, late, late], 1);
+    expect(carried(pushed)).toEqual([[4], [5]]);
+    expect(await chunks()).toEqual([1, null, null]);
+  });
+
+  it('stays with it where the new chunk would have its name', async () => {
+    const { settle, pushed, chunks } = await chunkJob([1, 4, 5, 8]);
+    // It was the second one's turn first: the name of a chunk tells no order.
+    expect(await settle([late, undefined, late, late], 2)).toBe(0);
+    expect(carried(pushed)).toEqual([[8]]);
+    expect(await chunks()).toEqual([1, 1, 1, null]);
+  });
+
+  it('makes sure of the jobs of what others have by now, whole', async () => {
+    const { settle, pushed } = await chunkJob([1, 4, 5, 8, 9]);
+    const moved = (chunk: number | null): Leftover => ({ kind: 'moved', chunk });
+    const outcomes = [undefined, moved(4), moved(4), moved(null), moved(9)];
+    expect(await settle(outcomes)).toBeUndefined();
+    // Of several jobs with one id the queue keeps the first.
+    expect(new Set(pushed.map(({ id }) => id)).size).toBe(pushed.length);
+    expect(carried(pushed)).toEqual([[4, 5], [8], [9]]);
+    expect(pushed.map(({ id }) => id)).toEqual([
+      'shop-c4-mails-0',
+      'shop-8-mails-0',
+      'shop-c9-mails-0',
+    ]);
+  });
+
+  it('touches nothing of what was completed meanwhile', async () => {
+    const { settle, chunks, store } = await chunkJob([1, 4, 5]);
+    await store.complete([{ position: 4, handler: 'mails', epoch: 0 }]);
+    await settle([undefined, late, late], 2);
+    expect(await chunks()).toEqual([1, 1, 4]);
+  });
+
+  it('goes by the outcomes that are there, of those that are not there yet nothing', async () => {
+    const { settle, pushed } = await chunkJob([1, 4, 5]);
+    const outcomes: Leftover[] = [];
+    outcomes[2] = late;
+    await settle(outcomes);
+    expect(carried(pushed)).toEqual([[5]]);
+  });
+});
