@@ -8,7 +8,7 @@ import { count } from './ledger.sql.js';
  * That a delivery is queued, in words that no partial index promises: by one of those the planner would
  * walk through all that is queued, wherever its statistics are younger than the backlog.
  */
-const QUEUED = `(d.status || '') = 'queued'`;
+export const QUEUED = `(d.status || '') = 'queued'`;
 
 function keys(namespace: string, refs: readonly DeliveryRef[]): unknown[] {
   return [

@@ -42,7 +42,7 @@ export function readEvents(
   positions: readonly number[],
 ): Statement {
   return {
-    text: `SELECT log.position::text AS position, ${eventColumns('log')} FROM unnest($2::bigint[]) AS asked(position)
+    text: `SELECT log.position::text AS position, ${eventColumns('log')} FROM (SELECT DISTINCT unnest($2::bigint[]) AS position) AS asked
       CROSS JOIN LATERAL ${eventAt(tables, 'asked.position')} AS log`,
     values: [namespace, positions],
   };

@@ -1,6 +1,7 @@
 import { MOVED_BEFORE_SECONDS, type QueuedCursor } from '../queued-page.js';
 import type { Statement } from '../statement.js';
 import type { Tables } from '../tables.js';
+import { QUEUED } from './deliveries.sql.js';
 import { eventAt, eventColumns, exactUtc } from './events.sql.js';
 
 export function readGeneration(tables: Tables, namespace: string): Statement {
@@ -43,8 +44,9 @@ export function queuedDeliveries(
             >= $3::timestamptz - interval '${MOVED_BEFORE_SECONDS} seconds'`;
   return {
     text: `WITH page AS (
-        SELECT position, handler, epoch, chunk, retry_at, rescue_at FROM ${tables.deliveries}
-        WHERE namespace = $1 AND status = 'queued' AND rescue_at IS NOT NULL
+        SELECT position, handler, epoch, chunk, retry_at, rescue_at
+        FROM ${tables.deliveries} AS d
+        WHERE namespace = $1 AND ${QUEUED} AND rescue_at IS NOT NULL
           AND queued_at <= coalesce($3::timestamptz, clock_timestamp())
           AND ($4::timestamptz IS NULL OR (rescue_at, position, handler)
             > ($4::timestamptz, $5::bigint, $6::text))

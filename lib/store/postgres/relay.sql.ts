@@ -3,6 +3,7 @@ import type { RegisteredHandler, RelayLimits } from '../event-store.js';
 import { handlersPerName } from '../fan-out.js';
 import type { Statement } from '../statement.js';
 import type { Tables } from '../tables.js';
+import { QUEUED } from './deliveries.sql.js';
 import { eventAt, eventColumns } from './events.sql.js';
 import { countOwed } from './ledger.sql.js';
 
@@ -143,8 +144,8 @@ export function takeOverdue(
 ): Statement {
   return {
     text: `WITH overdue AS (
-        SELECT position, handler, rescue_at FROM ${tables.deliveries}
-        WHERE namespace = $1 AND status = 'queued' AND rescue_at <= statement_timestamp()
+        SELECT position, handler, rescue_at FROM ${tables.deliveries} AS d
+        WHERE namespace = $1 AND ${QUEUED} AND rescue_at <= statement_timestamp()
         ORDER BY rescue_at, position, handler LIMIT $2 FOR UPDATE SKIP LOCKED
       ), taken AS (
         UPDATE ${tables.deliveries} AS d SET rescue_at = statement_timestamp() + least(
