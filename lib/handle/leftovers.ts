@@ -15,6 +15,13 @@ export type Leftover =
   | { readonly kind: 'late' }
   | undefined;
 
+/**
+ * How long a job waits, in ms, before it makes sure of the jobs of what others have: whoever moved it is
+ * about to push them. Pushed first by this one, which may know only some of a chunk's deliveries, they
+ * would keep the whole one out.
+ */
+const MOVED_MS = 1_000;
+
 interface Parts {
   readonly namespace: string;
   readonly store: EventStore;
@@ -22,9 +29,9 @@ interface Parts {
 }
 
 /**
- * Gives what a job has left to jobs of their own. A job that is run a second time after that (it
- * stalled) finds its deliveries elsewhere, and makes sure of their jobs: those that exist are left as
- * they are.
+ * Gives what a job has left to jobs of their own. A job that finds deliveries elsewhere (it stalled after
+ * that and is run again, or a refill has made new chunks) makes sure of their jobs a moment later: those
+ * that exist are left as they are.
  *
  * @param outcomes one per delivery of the job
  * @param fitting how many late deliveries a job is to get
@@ -45,7 +52,8 @@ export async function settleLeftovers(
     const delivery = deliveries[index] as JobDelivery;
     const ref = { position: delivery.position, epoch: delivery.epoch, handler };
     if (outcome?.kind === 'late') late.push({ ...ref, delivery });
-    if (outcome?.kind === 'moved') {
+    if (outcome?.kind === 'moved' && job.earlierRuns === 0) again.push(MOVED_MS);
+    if (outcome?.kind === 'moved' && job.earlierRuns > 0) {
       // Each chunk whole: of several jobs with its id the queue would keep the first.
       const to = { ...ref, chunk: outcome.chunk };
       const id = jobId(namespace, to);
@@ -63,10 +71,8 @@ export async function settleLeftovers(
   jobs.push(...moved.values());
   if (late.length > 0) {
     const chunks = slices(late, fitting()).map((slice) => inChunks(slice, slice.length));
-    const leaving = chunks.filter(([first]) => first?.chunk !== chunk);
-    if (leaving.length < chunks.length) again.push(0);
-    await store.setChunks(leaving.flat());
-    for (const members of leaving) {
+    await store.setChunks(chunks.flat());
+    for (const members of chunks) {
       const carried = members.map(({ delivery }) => delivery);
       jobs.push(toJob(namespace, members[0] as ChunkedRef, carried, job));
     }

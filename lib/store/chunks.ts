@@ -41,14 +41,22 @@ export function chunkAt(position: number, first: number, size: number): number |
   return size > 1 ? first + Math.floor((position - first) / size) * size : null;
 }
 
-/** Puts deliveries of one handler and epoch into chunks of that size, each named after its first one. */
+/** More deliveries than a chunk may hold. */
+const NAMES_PER_POSITION = 1_024;
+
+/**
+ * Puts deliveries of one handler and epoch into chunks of that size. A chunk's name says which it begins
+ * with and how many it holds, and is none that a relay pass gives: where jobs of former chunks are still
+ * there, a job that carries others must not have their id, or the queue would not take it.
+ */
 export function inChunks<Ref extends DeliveryRef>(
   refs: readonly Ref[],
   size: number,
 ): (Ref & ChunkedRef)[] {
   return refs.map((ref, index) => {
     const first = index - (index % size);
-    const alone = size === 1 || first === refs.length - 1;
-    return { ...ref, chunk: alone ? null : (refs[first] as Ref).position };
+    const count = Math.min(size, refs.length - first);
+    const name = (refs[first] as Ref).position * NAMES_PER_POSITION + count;
+    return { ...ref, chunk: count === 1 ? null : -name };
   });
 }

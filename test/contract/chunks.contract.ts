@@ -172,9 +172,11 @@ export function describeChunks(context: ContractContext): void {
       await bus.store.setChunks([
         { ...ref(1), chunk: 1 },
         { ...ref(2), chunk: null },
-        { ...ref(3), chunk: 9_007_199_254_740_991 },
+        { ...ref(3), chunk: Number.MAX_SAFE_INTEGER },
+        { ...ref(4), chunk: Number.MIN_SAFE_INTEGER },
       ]);
-      expect((await chunksOf(bus)).slice(0, 5)).toEqual([1, null, 9_007_199_254_740_991, 3, 5]);
+      const [max, min] = [Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER];
+      expect((await chunksOf(bus)).slice(0, 5)).toEqual([1, null, max, min, 5]);
     });
 
     it('leaves alone what is done, of another epoch, of another handler or not there', async () => {

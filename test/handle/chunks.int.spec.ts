@@ -348,6 +348,48 @@ describe.each(QUEUE_KINDS)('the job of several deliveries, on BullMQ with %s,', 
   );
 });
 
+describe.each(QUEUE_KINDS)(
+  'a refill of a queue that has its jobs still, on BullMQ with %s,',
+  (kind) => {
+    it(
+      'D5: leaves no delivery without a job, in whatever chunks it was and is; each is handled once',
+      async () => {
+        const namespace = newNamespace();
+        const idle = await startIdle({ kind, namespace });
+        await push(idle, 60);
+        await push(idle, 40);
+        await push(idle, 3);
+        const bull = await openBull(backends, kind, namespace);
+        const generation = () => bull.getBackend().getQueueMetaField('events-generation');
+        await eventually(generation, { what: 'the queue has its mark' });
+        const before = await carried(bull);
+        expect([...new Set([...before.values()].map(({ length }) => length))]).toEqual([6, 4, 1]);
+        // As after a restored backup of the database.
+        await idle.dataSource.sql`
+        UPDATE events_relay SET queue_generation = 'another' WHERE namespace = ${namespace}`;
+        await idle.close();
+        const refills = await startIdle({ kind, namespace });
+        const current = async () => {
+          const [row] = await refills.dataSource.sql<[{ queue_generation: string }]>`
+          SELECT queue_generation FROM events_relay WHERE namespace = ${namespace}`;
+          return row.queue_generation;
+        };
+        await eventually(async () => (await generation()) === (await current()), {
+          what: 'the queue is filled again',
+        });
+        expect((await carried(bull)).size).toBe(before.size + 11);
+        await refills.close();
+        const handled: number[] = [];
+        const app = await start({ kind, namespace, handle: (n) => handled.push(n) });
+        await untilCompleted(app, namespace, 103);
+        await untilNoJobIsLeft(bull);
+        expect(handled).toHaveLength(103);
+      },
+      BULK_MS,
+    );
+  },
+);
+
 async function hide({ dataSource }: TestApp): Promise<void> {
   await dataSource.query('ALTER TABLE events_deliveries RENAME TO hidden');
 }

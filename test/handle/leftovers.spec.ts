@@ -7,8 +7,14 @@ import { appendMany, handler, LIMITS, relayOnce } from '../contract/contract-con
 
 const NAMESPACE = 'shop';
 
+/** The name that a chunk of so many gets. */
+const named = (first: number, count: number) => -(first * 1_024 + count);
+
 /** A job that carries these positions, all of them queued. */
-async function chunkJob(positions: number[], chunk: number | null = 1) {
+async function chunkJob(
+  positions: number[],
+  { chunk = 1, earlierRuns = 0 }: { chunk?: number | null; earlierRuns?: number } = {},
+) {
   const store: EventStore = createMemoryStores(NAMESPACE).events;
   await store.prepare();
   await store.registerHandlers([handler('mails', { perJob: 1 })]);
@@ -25,7 +31,7 @@ async function chunkJob(positions: number[], chunk: number | null = 1) {
     },
     queue: 'mail',
     priority: 7,
-    earlierRuns: 0,
+    earlierRuns,
   };
   const pushed: DeliveryJob[] = [];
   const settle = (outcomes: readonly Leftover[], fitting = 10) =>
@@ -76,7 +82,7 @@ describe('what a job leaves', () => {
   });
 
   it('that has failed, by itself, where it carries nothing else', async () => {
-    const { settle, pushed } = await chunkJob([2], null);
+    const { settle, pushed } = await chunkJob([2], { chunk: null });
     expect(await settle([{ kind: 'failed', inMs: 250 }])).toBe(250);
     expect(pushed).toEqual([]);
   });
@@ -85,13 +91,14 @@ describe('what a job leaves', () => {
     const { settle, pushed, chunks } = await chunkJob([1, 4, 5, 8, 9, 12]);
     expect(await settle([undefined, late, late, late, late, late], 2)).toBeUndefined();
     expect(carried(pushed)).toEqual([[4, 5], [8, 9], [12]]);
+    const [a, b] = [named(4, 2), named(8, 2)];
     expect(pushed.map(({ id }) => id)).toEqual([
-      'shop-c4-mails-0',
-      'shop-c8-mails-0',
+      `shop-c${a}-mails-0`,
+      `shop-c${b}-mails-0`,
       'shop-12-mails-0',
     ]);
-    expect(pushed.map(({ data }) => data.chunk)).toEqual([4, 8, undefined]);
-    expect(await chunks()).toEqual([1, 4, 4, 8, 8, null]);
+    expect(pushed.map(({ data }) => data.chunk)).toEqual([a, b, undefined]);
+    expect(await chunks()).toEqual([1, a, a, b, b, null]);
   });
 
   it('that came too late, alone where one takes as long as a job may', async () => {
@@ -101,26 +108,32 @@ describe('what a job leaves', () => {
     expect(await chunks()).toEqual([1, null, null]);
   });
 
-  it('stays with it where the new chunk would have its name', async () => {
+  it('has another job also where it begins with what the job itself begins with', async () => {
     const { settle, pushed, chunks } = await chunkJob([1, 4, 5, 8]);
-    // It was the second one's turn first: the name of a chunk tells no order.
-    expect(await settle([late, undefined, late, late], 2)).toBe(0);
-    expect(carried(pushed)).toEqual([[8]]);
-    expect(await chunks()).toEqual([1, 1, 1, null]);
+    // It was the second one's turn first.
+    expect(await settle([late, undefined, late, late], 2)).toBeUndefined();
+    expect(carried(pushed)).toEqual([[1, 5], [8]]);
+    expect(await chunks()).toEqual([named(1, 2), 1, named(1, 2), null]);
   });
 
-  it('makes sure of the jobs of what others have by now, whole', async () => {
+  const moved = (chunk: number | null): Leftover => ({ kind: 'moved', chunk });
+  const elsewhere = [undefined, moved(4), moved(4), moved(null), moved(null)];
+
+  it('is left for a moment to whoever has it by now, who is about to push it', async () => {
     const { settle, pushed } = await chunkJob([1, 4, 5, 8, 9]);
-    const moved = (chunk: number | null): Leftover => ({ kind: 'moved', chunk });
-    const outcomes = [undefined, moved(4), moved(4), moved(null), moved(9)];
-    expect(await settle(outcomes)).toBeUndefined();
+    expect(await settle(elsewhere)).toBe(1_000);
+    expect(pushed).toEqual([]);
+  });
+
+  it('has a job for sure after that, a chunk in one piece', async () => {
+    const { settle, pushed } = await chunkJob([1, 4, 5, 8, 9], { earlierRuns: 1 });
+    expect(await settle(elsewhere)).toBeUndefined();
     // Of several jobs with one id the queue keeps the first.
-    expect(new Set(pushed.map(({ id }) => id)).size).toBe(pushed.length);
     expect(carried(pushed)).toEqual([[4, 5], [8], [9]]);
     expect(pushed.map(({ id }) => id)).toEqual([
       'shop-c4-mails-0',
       'shop-8-mails-0',
-      'shop-c9-mails-0',
+      'shop-9-mails-0',
     ]);
   });
 
@@ -128,7 +141,7 @@ describe('what a job leaves', () => {
     const { settle, chunks, store } = await chunkJob([1, 4, 5]);
     await store.complete([{ position: 4, handler: 'mails', epoch: 0 }]);
     await settle([undefined, late, late], 2);
-    expect(await chunks()).toEqual([1, 1, 4]);
+    expect(await chunks()).toEqual([1, 1, named(4, 2)]);
   });
 
   it('goes by the outcomes that are there, of those that are not there yet nothing', async () => {

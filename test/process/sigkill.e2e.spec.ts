@@ -50,6 +50,32 @@ describe.each(BACKENDS)('SIGKILL, with BullMQ on %s', (backend) => {
     await shop.expectHandled(['o1'], { recordEffects: 'many' });
   });
 
+  it.each<[string, KillPoint]>([
+    ['between two of them', { at: 'effect', handler: 'record' }],
+    ['after some are completed', { at: 'signal', name: 'delivery.completed', handler: 'reserve' }],
+  ])(
+    'invariant 3: in a job of several deliveries, %s: one effect each',
+    async (_when, killPoint) => {
+      const orders = Array.from({ length: 60 }, (_, index) => `o${index + 1}`);
+      const shop = await Shop.open(backend);
+      // All at once: what one pass of the relay moves shares jobs.
+      const emits = await shop.start({
+        events: { relay: { enabled: false }, workers: { enabled: false } },
+      });
+      emits.send({ do: 'emit', orders });
+      await emits.told('emitted');
+      const first = shop.launch({ killPoint });
+      expect(await first.exited).toMatchObject({ signal: 'SIGKILL' });
+      const [row] = await shop.query<{ chunked: number }>(
+        'SELECT count(chunk)::int AS chunked FROM events_deliveries',
+      );
+      expect(row?.chunked).toBeGreaterThan(60);
+      await shop.start();
+      await shop.expectHandled(orders, { recordEffects: 'many' });
+      expect(await shop.attempts()).toEqual([1]);
+    },
+  );
+
   it.each(['record', 'reserve'] as const)(
     'D9: after %s was marked completed, before its job is acknowledged: the repeat does nothing',
     async (handler) => {

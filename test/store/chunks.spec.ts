@@ -56,18 +56,19 @@ describe('deliveries that are put into chunks', () => {
   const chunksOf = (positions: number[], size: number) =>
     inChunks(refs(positions), size).map(({ chunk }) => chunk);
 
-  it('have the name of the first of them, which no other chunk can have', () => {
-    expect(chunksOf([3, 8, 9, 20], 2)).toEqual([3, 3, 9, 9]);
-    expect(inChunks(refs([3, 8]), 2)[1]).toEqual({
-      position: 8,
-      handler: 'mails',
-      epoch: 2,
-      chunk: 3,
-    });
+  it('have a name by their first and their number, which no chunk of a relay pass has', () => {
+    const [a, b] = [-(3 * 1_024 + 2), -(9 * 1_024 + 2)];
+    expect(chunksOf([3, 8, 9, 20], 2)).toEqual([a, a, b, b]);
+    expect(inChunks(refs([3, 8]), 2)[1]).toEqual({ ...refs([8])[0], chunk: a });
+  });
+
+  it('have another name than those of a former chunk that began with the same', () => {
+    expect(new Set([2, 3, 4].map((size) => chunksOf([3, 4, 5, 6], size)[0])).size).toBe(3);
+    expect(chunksOf([3, 4, 5], 9)).not.toEqual(chunksOf([3, 4, 5, 6], 9).slice(0, 3));
   });
 
   it('stay alone where a chunk would hold one', () => {
-    expect(chunksOf([3, 8, 9], 2)).toEqual([3, 3, null]);
+    expect(chunksOf([3, 8, 9], 2)[2]).toBeNull();
     expect(chunksOf([3, 8], 1)).toEqual([null, null]);
     expect(chunksOf([3], 5)).toEqual([null]);
     expect(chunksOf([], 5)).toEqual([]);
