@@ -1,6 +1,6 @@
 import { isInline, jobPriorities, toJob, type JobTarget } from '../queue/delivery-job.js';
 import type { DeliveryJob, EventQueue, JobDelivery } from '../queue/event-queue.js';
-import { chunkAt, chunkSize, inChunks } from '../store/chunks.js';
+import { chunkAt, chunkSize } from '../store/chunks.js';
 import type {
   ChunkedRef,
   QueuedDelivery,
@@ -72,29 +72,20 @@ export class DeliveryPusher {
     return this.jobs(deliveries, handlers);
   }
 
-  /**
-   * Like {@link rescueJobs}, in chunks of their own and with the waits before next attempts that a
-   * wiped queue has lost.
-   *
-   * @returns the jobs, and the deliveries whose chunk is another one than before: to be saved before
-   *   the jobs are pushed
-   */
-  refill(
+  /** Like {@link rescueJobs}, with the waits before next attempts that a wiped queue has lost. */
+  refillJobs(
     deliveries: readonly QueuedDelivery[],
     handlers: readonly RegisteredHandler[],
-  ): { jobs: DeliveryJob[]; moved: ChunkedRef[] } {
+  ): DeliveryJob[] {
     const due = deliveries.filter(({ dueInMs }) => dueInMs <= 0);
-    const chunked = rechunk(due, handlers);
-    const before = new Map(due.map((delivery) => [nameOf(delivery), delivery.chunk]));
-    const later = deliveries
-      .filter(({ dueInMs }) => dueInMs > 0)
-      .flatMap(({ dueInMs, ...delivery }) =>
+    const later = deliveries.filter(({ dueInMs }) => dueInMs > 0);
+    return [
+      ...this.jobs(due, handlers),
+      // Those have failed before, and left their chunks.
+      ...later.flatMap(({ dueInMs, ...delivery }) =>
         this.jobs([delivery], handlers).map((job) => ({ ...job, delayMs: dueInMs })),
-      );
-    return {
-      jobs: [...this.jobs(chunked, handlers), ...later],
-      moved: chunked.filter((delivery) => before.get(nameOf(delivery)) !== delivery.chunk),
-    };
+      ),
+    ];
   }
 
   private jobs(
@@ -118,33 +109,25 @@ export class DeliveryPusher {
   }
 }
 
-function rechunk(
-  deliveries: readonly QueuedDelivery[],
-  handlers: readonly RegisteredHandler[],
-): QueuedDelivery[] {
-  const byName = new Map(
-    handlers.flatMap((handler) =>
-      [handler.id, ...handler.aliases].map((name) => [name, handler] as const),
-    ),
-  );
-  const groups = groupBy(deliveries, ({ handler, epoch }) => `${epoch} ${handler}`);
-  return groups.flatMap((group) => {
-    const handler = byName.get(group[0]?.handler ?? '');
-    return inChunks(group, handler === undefined ? 1 : chunkSize(handler, group.length));
-  });
-}
-
 export function countDeliveries(jobs: readonly DeliveryJob[]): number {
   return jobs.reduce((sum, { data }) => sum + data.deliveries.length, 0);
 }
 
 /** Deliveries of one name share a job. */
-export function chunkName({ position, handler, epoch, chunk }: ChunkedRef): string {
+function chunkName({ position, handler, epoch, chunk }: ChunkedRef): string {
   return chunk === null ? `${position} ${epoch} ${handler}` : `c${chunk} ${epoch} ${handler}`;
 }
 
-function nameOf({ position, handler, epoch }: ChunkedRef): string {
-  return `${position} ${epoch} ${handler}`;
+/**
+ * The deliveries of the last chunk of each handler, which a page may have cut: its rest comes with the
+ * next one, in the order of positions. Pushed alone, they would keep the whole chunk out of the queue.
+ */
+export function cutChunks<Delivery extends ChunkedRef>(page: readonly Delivery[]): Delivery[] {
+  const last = new Map(page.map((delivery) => [delivery.handler, delivery]));
+  const names = new Set(
+    [...last.values()].filter(({ chunk }) => chunk !== null).map((delivery) => chunkName(delivery)),
+  );
+  return page.filter((delivery) => names.has(chunkName(delivery)));
 }
 
 function groupBy<Item>(items: readonly Item[], groupOf: (item: Item) => string): Item[][] {

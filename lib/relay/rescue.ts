@@ -6,7 +6,7 @@ import type {
   RelayLimits,
   RescuedDelivery,
 } from '../store/event-store.js';
-import { chunkName, countDeliveries, type DeliveryPusher } from './delivery-pusher.js';
+import { countDeliveries, cutChunks, type DeliveryPusher } from './delivery-pusher.js';
 
 /** Stranded deliveries that were told of; beyond that, they may be told of again. */
 const MAX_TOLD = 10_000;
@@ -53,7 +53,6 @@ export class Rescue {
   /** Pushes everything that is overdue, batch by batch; returns the number of deliveries. */
   async sweep(): Promise<number> {
     let total = 0;
-    /** Parts of chunks whose rest may come with the next batch: pushed alone they'd take its job's place. */
     let held: readonly RescuedDelivery[] = [];
     for (;;) {
       // Asked first: taking deliveries postpones them.
@@ -62,7 +61,7 @@ export class Rescue {
       for (const delivery of lost) this.tell(delivery);
       const last = !full || this.stopped;
       const taken = [...held, ...deliveries];
-      held = last ? [] : lastOfEachHandler(taken);
+      held = last ? [] : cutChunks(taken);
       const overdue = taken.filter((delivery) => !held.includes(delivery));
       if (overdue.length > 0) {
         const jobs = this.pusher.rescueJobs(overdue, await this.store.handlers());
@@ -101,13 +100,4 @@ export class Rescue {
       this.signals.publish('rescue.failed', { error });
     }
   }
-}
-
-/** The deliveries of the last chunk of each handler: chunks end in the order of their positions. */
-function lastOfEachHandler(deliveries: readonly RescuedDelivery[]): RescuedDelivery[] {
-  const last = new Map(deliveries.map((delivery) => [delivery.handler, delivery]));
-  const names = new Set(
-    [...last.values()].filter(({ chunk }) => chunk !== null).map((delivery) => chunkName(delivery)),
-  );
-  return deliveries.filter((delivery) => names.has(chunkName(delivery)));
 }
