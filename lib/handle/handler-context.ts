@@ -14,23 +14,47 @@ export interface HandlerContext {
   readonly manager: EntityManager;
 }
 
+type Facts = Pick<HandlerContext, 'handlerId' | 'attempt' | 'maxAttempts'>;
+
 export function createHandlerContext(
-  facts: Omit<HandlerContext, 'manager' | 'isLastAttempt' | 'signal'>,
+  facts: Facts,
   signal: () => AbortSignal,
   manager: EntityManager | undefined,
 ): HandlerContext {
-  return {
-    ...facts,
-    isLastAttempt: facts.attempt >= facts.maxAttempts,
-    get signal() {
-      return signal();
-    },
-    get manager() {
-      if (manager !== undefined) return manager;
-      throw new InvalidHandlerError(
-        `"${facts.handlerId}"`,
-        'context.manager needs { transactional: true }.',
-      );
-    },
-  };
+  return new Context(facts, signal, manager);
+}
+
+/** A class, because one is made for every delivery: objects of their own getters cost far more. */
+class Context implements HandlerContext {
+  readonly handlerId: string;
+  readonly attempt: number;
+  readonly maxAttempts: number;
+  readonly isLastAttempt: boolean;
+  readonly #signal: () => AbortSignal;
+  readonly #manager: EntityManager | undefined;
+
+  constructor(
+    { handlerId, attempt, maxAttempts }: Facts,
+    signal: () => AbortSignal,
+    manager: EntityManager | undefined,
+  ) {
+    this.handlerId = handlerId;
+    this.attempt = attempt;
+    this.maxAttempts = maxAttempts;
+    this.isLastAttempt = attempt >= maxAttempts;
+    this.#signal = signal;
+    this.#manager = manager;
+  }
+
+  get signal(): AbortSignal {
+    return this.#signal();
+  }
+
+  get manager(): EntityManager {
+    if (this.#manager !== undefined) return this.#manager;
+    throw new InvalidHandlerError(
+      `"${this.handlerId}"`,
+      'context.manager needs { transactional: true }.',
+    );
+  }
 }

