@@ -103,6 +103,7 @@ export async function start(task: Task, onHandled: OnHandled): Promise<Contender
 }
 
 function handlers(task: Task, onHandled: OnHandled): Type {
+  if (task.options['batch'] === true) return batchHandler(onHandled);
   return handlersOf(task) === 3 ? threeHandlers(onHandled) : oneHandler(onHandled);
 }
 
@@ -115,6 +116,17 @@ function oneHandler(onHandled: OnHandled): Type {
     }
   }
   return One;
+}
+
+function batchHandler(onHandled: OnHandled): Type {
+  @Injectable()
+  class Batch {
+    @EventHandler(OrderPlaced, { id: 'bench.one', batch: { size: 100 } })
+    async all(events: readonly Placed[]): Promise<void> {
+      for (const { data } of events) onHandled(data.n);
+    }
+  }
+  return Batch;
 }
 
 function threeHandlers(onHandled: OnHandled): Type {

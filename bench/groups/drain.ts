@@ -28,6 +28,11 @@ const VARIANTS: readonly Variant[] = [
     options: { handlers: 3 },
   },
   {
+    contender: 'durable-events, batch handler',
+    module: 'contenders/durable-events',
+    options: { batch: true },
+  },
+  {
     contender: 'durable-events, PostgreSQL queue',
     module: 'contenders/durable-events',
     options: { queue: 'postgres' },
