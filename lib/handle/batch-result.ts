@@ -6,8 +6,8 @@ export interface BatchOptions {
   /** Events that one call gets, at most: 1 to 1,000. */
   size: number;
   /**
-   * How long the first event waits for others, at most 5 s. Default 0: a call gets what waited
-   * together already.
+   * How long the first event waits for others, at most 5 s; it takes one of its queue's `concurrency`
+   * meanwhile. Default 0: a call gets what waited together already.
    */
   wait?: Duration;
 }

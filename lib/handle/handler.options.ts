@@ -48,6 +48,9 @@ export interface HandlerOptions extends DeliveryOptions {
    * through `context.manager` and what it emits is committed exactly once. Default false.
    */
   transactional?: boolean;
-  /** The method gets a list of events instead of one. */
+  /**
+   * The method gets a list of events instead of one, and may return a {@link BatchResult}; each event
+   * keeps its own attempts. Not in a queue with a limiter, which counts single deliveries. Default none.
+   */
   batch?: BatchOptions;
 }

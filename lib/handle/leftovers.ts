@@ -30,8 +30,7 @@ interface Parts {
 
 /**
  * Gives what a job has left to jobs of their own. A job that finds deliveries elsewhere (it stalled after
- * that and is run again, or a refill has made new chunks) makes sure of their jobs a moment later: those
- * that exist are left as they are.
+ * that, and is run again) makes sure of their jobs a moment later: those that exist are left as they are.
  *
  * @param outcomes one per delivery of the job
  * @param fitting how many late deliveries a job is to get

@@ -191,6 +191,15 @@ export function describeChunks(context: ContractContext): void {
       expect(await chunksOf(bus)).not.toContain(77);
     });
 
+    context.needing('connections')('passes over what is handled in a transaction', async () => {
+      const bus = await inPairs();
+      await context.withRunner(async (runner) => {
+        await bus.store.complete([ref(2)], runner);
+        await bus.store.setChunks([1, 2, 3].map((position) => ({ ...ref(position), chunk: 77 })));
+      });
+      expect((await chunksOf(bus)).slice(0, 4)).toEqual([77, 1, 77, 3]);
+    });
+
     it('does nothing for an empty list', async () => {
       const bus = await inPairs();
       await bus.store.setChunks([]);

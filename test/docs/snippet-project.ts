@@ -11,7 +11,7 @@ const fixtures = fileURLToPath(new URL('fixtures', import.meta.url));
 /** Stands in the first line of fragments, so that their lines stay countable. */
 const FRAGMENT_IMPORTS = [
   `import { defineEvent, EventBus, EventHandler, EventsModule, UnrecoverableEventError } from 'nestjs-durable-events';`,
-  `import type { DomainEvent, HandlerContext } from 'nestjs-durable-events';`,
+  `import type { BatchResult, DomainEvent, HandlerContext } from 'nestjs-durable-events';`,
   `import { Injectable } from '@nestjs/common';`,
   `import { TypeOrmModule } from '@nestjs/typeorm';`,
   `import { z } from 'zod';`,

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { QueueUnavailableError } from '../../lib/errors.js';
 import { eventsMigrator } from '../../lib/store/migrations/migrator.js';
 import { openDataSource } from '../support/data-source.js';
-import { carriedCount, openBull, wipeQueue } from '../support/bull.js';
+import { carriedCount, jobCount, openBull, wipeQueue } from '../support/bull.js';
 import { registerHandler } from '../support/register-handler.js';
 import { newNamespace } from '../support/start-app.js';
 import { createTestBackends, type TestBackends } from '../support/test-app.js';
@@ -178,6 +178,16 @@ describe('several relays and one wipe', () => {
     await refill;
     await b.watch.check();
     expect(b.pushes).toEqual([]);
+    await expectMended(0);
+  });
+
+  it('the first boot leaves deliveries in the jobs that they have, which may be running', async () => {
+    await queueDeliveries(dataSource, namespace, DELIVERIES);
+    await a.watch.check();
+    const [row] = await dataSource.sql<[{ chunked: number | string }]>`
+      SELECT count(chunk) AS chunked FROM events_deliveries WHERE namespace = ${namespace}`;
+    expect(Number(row.chunked)).toBe(0);
+    expect(await jobCount(await openBull(backends, 'redis', namespace))).toBe(DELIVERIES);
     await expectMended(0);
   });
 
