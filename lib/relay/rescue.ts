@@ -1,5 +1,4 @@
 import type { Signals } from '../observability/signals.js';
-import type { DeliveryJob } from '../queue/event-queue.js';
 import type {
   DeliveryRef,
   EventStore,
@@ -53,25 +52,33 @@ export class Rescue {
   /** Pushes everything that is overdue, batch by batch; returns the number of deliveries. */
   async sweep(): Promise<number> {
     let total = 0;
-    let held: readonly RescuedDelivery[] = [];
-    for (;;) {
-      // Asked first: taking deliveries postpones them.
-      await this.pusher.ready();
-      const { deliveries, lost, full } = await this.store.rescue(this.limits);
-      for (const delivery of lost) this.tell(delivery);
-      const last = !full || this.stopped;
-      const taken = [...held, ...deliveries];
-      held = last ? [] : cutChunks(taken);
-      const overdue = taken.filter((delivery) => !held.includes(delivery));
-      if (overdue.length > 0) {
-        const jobs = this.pusher.rescueJobs(overdue, await this.store.handlers());
-        await this.push(jobs, taken);
-        const pushed = countDeliveries(jobs);
-        total += pushed;
-        if (pushed > 0) this.signals.publish('rescue.pushed', { deliveries: pushed });
+    /** Taken, which postponed them, and not pushed yet. */
+    let taken: readonly RescuedDelivery[] = [];
+    try {
+      for (;;) {
+        await this.pusher.ready();
+        const { deliveries, lost, full } = await this.store.rescue(this.limits);
+        for (const delivery of lost) this.tell(delivery);
+        taken = [...taken, ...deliveries];
+        const last = !full || this.stopped;
+        const held = last ? [] : cutChunks(taken);
+        total += await this.push(taken.filter((delivery) => !held.includes(delivery)));
+        taken = held;
+        if (last) return total;
       }
-      if (last) return total;
+    } catch (error) {
+      if (taken.length > 0) await this.store.unrescue(taken, this.limits.rescueAfterMs);
+      throw error;
     }
+  }
+
+  private async push(overdue: readonly RescuedDelivery[]): Promise<number> {
+    if (overdue.length === 0) return 0;
+    const jobs = this.pusher.rescueJobs(overdue, await this.store.handlers());
+    await this.pusher.push(jobs);
+    const deliveries = countDeliveries(jobs);
+    if (deliveries > 0) this.signals.publish('rescue.pushed', { deliveries });
+    return deliveries;
   }
 
   /** They are looked at again at least once an hour. */
@@ -82,15 +89,6 @@ export class Rescue {
     this.told.add(name);
     const event = { eventId: undefined, event: undefined };
     this.signals.publish('delivery.stranded', { ...event, handler, position });
-  }
-
-  private async push(jobs: readonly DeliveryJob[], overdue: readonly RescuedDelivery[]) {
-    try {
-      await this.pusher.push(jobs);
-    } catch (error) {
-      await this.store.unrescue(overdue, this.limits.rescueAfterMs);
-      throw error;
-    }
   }
 
   private async guardedSweep(): Promise<void> {
