@@ -21,11 +21,22 @@ export class BatchGatherer<Item, Result> {
     private readonly run: (items: readonly Item[]) => Promise<readonly Result[]>,
   ) {}
 
-  add(item: Item): Promise<Result> {
+  /** @param soon do not wait for more than comes in this turn */
+  add(item: Item, soon = false): Promise<Result> {
     return new Promise((resolve, reject) => {
       const entry = { item, resolve, reject };
       if (this.waiting.push(entry) >= this.limits.size) this.flush();
+      else if (soon) this.flushSoon();
       else if (this.waiting[0] === entry) void this.flushLater(entry);
+    });
+  }
+
+  /** What waits for others runs after this turn. */
+  flushSoon(): void {
+    const [first] = this.waiting;
+    if (first === undefined) return;
+    afterThisTurn(() => {
+      if (this.waiting[0] === first) this.flush();
     });
   }
 

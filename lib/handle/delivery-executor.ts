@@ -65,7 +65,10 @@ export class DeliveryExecutor {
    * @throws RetryJob when it is to be run again
    */
   async process(job: TakenJob): Promise<void> {
+    // Batches that wait would keep all others waiting, and get nothing more.
+    if (job.crowded === true) for (const batches of this.batches.values()) batches.flushSoon();
     const turns = new ChunkTurns();
+    // With holes, where a run has not ended.
     const outcomes: Leftover[] = [];
     const runs = job.data.deliveries.map(async (delivery, index) => {
       outcomes[index] = await this.deliver({ job, delivery, turns });
@@ -74,11 +77,11 @@ export class DeliveryExecutor {
     await Promise.race([all, turns.over]);
     turns.close();
     // Nothing waits for one that still runs.
-    const early = await this.settle(job, outcomes.splice(0), turns);
+    const first = await this.settle(job, outcomes.splice(0), turns);
     await all;
-    const late = await this.settle(job, outcomes, turns);
-    if (early !== undefined || late !== undefined) {
-      throw new RetryJob(Math.min(early ?? Infinity, late ?? Infinity));
+    const last = await this.settle(job, outcomes, turns);
+    if (first !== undefined || last !== undefined) {
+      throw new RetryJob(Math.min(first ?? Infinity, last ?? Infinity));
     }
   }
 
@@ -154,17 +157,19 @@ export class DeliveryExecutor {
     { job, delivery, turns }: Work,
     signal: DeliverySignal,
   ): Promise<Leftover> {
-    const { outcomes } = this.parts;
-    const event = await this.eventOf(run.state, delivery.event);
-    if (event === undefined) return outcomes.skip(signal, 'its event is not in the log');
-    const full = { ...signal, eventId: event.eventId, event: event.name };
-    // During a deployment another process has a handler of this id that takes it (B8).
-    if (!run.handler.events.includes(event.name)) return outcomes.park(full, job);
-    const attempt = { ...run, event, number: run.state.attempts + 1 };
-    if (run.handler.batch !== undefined) return this.joinBatch({ attempt, signal: full });
-    const endTurn = await turns.take();
+    const isBatch = run.handler.batch !== undefined;
+    // Before the event is read: large ones come from the log, and only those that are run are needed.
+    const endTurn = isBatch ? () => undefined : await turns.take();
     if (endTurn === undefined) return { kind: 'late' };
+    const { outcomes } = this.parts;
     try {
+      const event = await this.eventOf(run.state, delivery.event);
+      if (event === undefined) return outcomes.skip(signal, 'its event is not in the log');
+      const full = { ...signal, eventId: event.eventId, event: event.name };
+      // During a deployment another process has a handler of this id that takes it (B8).
+      if (!run.handler.events.includes(event.name)) return outcomes.park(full, job);
+      const attempt = { ...run, event, number: run.state.attempts + 1 };
+      if (isBatch) return await this.joinBatch({ attempt, signal: full }, job.crowded);
       return await this.run(attempt, full, endTurn);
     } finally {
       endTurn();
@@ -202,7 +207,7 @@ export class DeliveryExecutor {
   }
 
   /** One that has failed before is run alone: whatever it was, it takes no others along. */
-  private async joinBatch(runnable: Runnable): Promise<Leftover> {
+  private async joinBatch(runnable: Runnable, crowded?: boolean): Promise<Leftover> {
     const { handler, number } = runnable.attempt;
     if (number > 1) return (await this.runBatch([runnable]))[0];
     let batches = this.batches.get(handler);
@@ -212,7 +217,7 @@ export class DeliveryExecutor {
       if (this.isHurried) batches.hurry();
       this.batches.set(handler, batches);
     }
-    return batches.add(runnable);
+    return batches.add(runnable, crowded);
   }
 
   private async runBatch(batch: readonly Runnable[]): Promise<Leftover[]> {

@@ -10,6 +10,8 @@ import type { Store } from '../store/store.js';
 
 /** Statements under way at once: the next batch gathers while they run. */
 const LIMITS = { maxItems: 500, concurrency: 2 };
+/** Of events that are too large for a job: so few that a statement's answer stays small. */
+const LARGE = { maxItems: 25, concurrency: 2 };
 /** Waits before a completion that the database could not take is tried again, in ms. */
 const RETRY_DELAYS_MS = [50, 250, 1_000, 2_000];
 
@@ -30,7 +32,7 @@ export class DeliveryMarks {
     private readonly rescueAfterMs: number,
   ) {
     this.states = new Batcher((refs) => store.deliveryStates(refs), LIMITS);
-    this.events = new Batcher((positions) => this.readEvents(positions), LIMITS);
+    this.events = new Batcher((positions) => this.readEvents(positions), LARGE);
     this.completions = new Batcher((refs) => this.persistently(() => store.complete(refs)), LIMITS);
     this.failures = new Batcher((attempts) => store.fail(attempts, rescueAfterMs), LIMITS);
   }

@@ -178,9 +178,14 @@ export class DeliveryOutcomes {
   }
 
   /** What a job has left could not be given to others. Returns in how many ms it is to be run again. */
-  unsettled({ earlierRuns }: TakenJob, error: unknown): number {
+  unsettled({ data, earlierRuns }: TakenJob, error: unknown): number {
     if (this.parts.store.isInfrastructureError(error)) this.report(error);
-    return postponedMs(this.draining ? 0 : earlierRuns);
+    const retryInMs = postponedMs(this.draining ? 0 : earlierRuns);
+    const { handler, deliveries } = data;
+    const position = deliveries[0]?.position ?? 0;
+    const signal = { eventId: undefined, event: undefined, handler, position };
+    this.parts.signals.publish('delivery.postponed', { ...signal, retryInMs, error });
+    return retryInMs;
   }
 
   park(signal: DeliverySignal, { queue, earlierRuns }: TakenJob): Leftover {

@@ -14,7 +14,10 @@ export interface HandlerContext {
   readonly manager: EntityManager;
 }
 
-type Facts = Pick<HandlerContext, 'handlerId' | 'attempt' | 'maxAttempts'>;
+type Facts = Pick<HandlerContext, 'handlerId' | 'attempt' | 'maxAttempts'> & {
+  /** Of several events: whatever fails is tried again alone. */
+  readonly shared?: boolean;
+};
 
 export function createHandlerContext(
   facts: Facts,
@@ -34,14 +37,14 @@ class Context implements HandlerContext {
   readonly #manager: EntityManager | undefined;
 
   constructor(
-    { handlerId, attempt, maxAttempts }: Facts,
+    { handlerId, attempt, maxAttempts, shared = false }: Facts,
     signal: () => AbortSignal,
     manager: EntityManager | undefined,
   ) {
     this.handlerId = handlerId;
     this.attempt = attempt;
     this.maxAttempts = maxAttempts;
-    this.isLastAttempt = attempt >= maxAttempts;
+    this.isLastAttempt = attempt >= maxAttempts && !shared;
     this.#signal = signal;
     this.#manager = manager;
   }

@@ -15,7 +15,7 @@ export const MAX_PRIORITY = 2_097_151;
 /** Timers count in 32 bits; a longer wait would fire at once. */
 const MAX_TIMEOUT_MS = 2_147_483_647;
 
-/** Events of one batch: each may be as large as fits into a job. */
+/** Events of one batch, which come in one job: 16 MB, where all are as large as may travel in jobs. */
 const MAX_BATCH = 1_000;
 /** A batch that waits holds up a shutdown. */
 const MAX_BATCH_WAIT_MS = 5_000;

@@ -123,7 +123,8 @@ export class HandlerRunner {
     let returned: unknown;
     await runAttempt(handler, shutdown, async (signal) => {
       const maxAttempts = Math.min(...attempts.map(({ state }) => state.maxAttempts));
-      const facts = { handlerId: handler.id, attempt: number, maxAttempts };
+      const shared = events.length > 1;
+      const facts = { handlerId: handler.id, attempt: number, maxAttempts, shared };
       const context = createHandlerContext(facts, signal, manager);
       const invoke = async () => {
         returned = await handler.invoke(handler.batch === undefined ? only : events, context);

@@ -33,8 +33,8 @@ export class NotTheHandler extends Error {
 }
 
 /**
- * A statement of the handler's has committed its transaction, the completion included, before the
- * attempt failed with the cause.
+ * A statement of the handler's has committed its transaction, with the completion where that came first,
+ * before the attempt failed with the cause.
  */
 export class CommittedEarly extends Error {
   constructor(override readonly cause: unknown) {

@@ -69,9 +69,12 @@ export async function settleLeftovers(
   }
   jobs.push(...moved.values());
   if (late.length > 0) {
-    const chunks = slices(late, fitting()).map((slice) => inChunks(slice, slice.length));
-    await store.setChunks(chunks.flat());
-    for (const members of chunks) {
+    const chunked = slices(late, fitting()).flatMap((slice) => inChunks(slice, slice.length));
+    const moves = await store.setChunks(chunked);
+    const gone = chunked.filter((_ref, which) => moves[which] === true);
+    // Done meanwhile, or locked for a moment: this job sees to them still.
+    if (gone.length < chunked.length) again.push(MOVED_MS);
+    for (const members of chunksOf(gone)) {
       const carried = members.map(({ delivery }) => delivery);
       jobs.push(toJob(namespace, members[0] as ChunkedRef, carried, job));
     }
@@ -86,4 +89,13 @@ function slices<Item>(items: readonly Item[], size: number): Item[][] {
   return Array.from({ length: Math.ceil(items.length / size) }, (_, index) =>
     items.slice(index * size, (index + 1) * size),
   );
+}
+
+function chunksOf<Ref extends ChunkedRef>(refs: readonly Ref[]): Ref[][] {
+  const chunks = new Map<string, Ref[]>();
+  for (const ref of refs) {
+    const name = ref.chunk === null ? `alone ${ref.position}` : String(ref.chunk);
+    chunks.set(name, [...(chunks.get(name) ?? []), ref]);
+  }
+  return [...chunks.values()];
 }

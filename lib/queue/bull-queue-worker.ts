@@ -163,6 +163,7 @@ export class BullQueueWorker implements QueueWorker {
         queue,
         priority: opts.priority,
         earlierRuns: attemptsMade,
+        crowded: this.gate.isFull,
       });
     });
   }

@@ -48,6 +48,8 @@ export interface TakenJob {
   readonly priority: number | undefined;
   /** How often it was to be run again already. */
   readonly earlierRuns: number;
+  /** The worker runs as many as it may: no other job comes before one ends. */
+  readonly crowded?: boolean;
 }
 
 /** Resolve: the job is done with. Throw {@link RetryJob}: run it again later. */

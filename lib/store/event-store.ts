@@ -221,10 +221,10 @@ export interface EventStore {
   /** Takes back the postponement, for deliveries that could not be pushed. */
   unrescue(refs: readonly DeliveryRef[], rescueAfterMs: number): Promise<void>;
   /**
-   * Moves deliveries that are queued in the expected epoch to other chunks, or out of them. Those that
-   * another transaction has locked stay where they are.
+   * Moves deliveries that are queued in the expected epoch to other chunks, or out of them; false for
+   * one that is not, or that another transaction has locked: it stays where it is.
    */
-  setChunks(deliveries: readonly ChunkedRef[]): Promise<void>;
+  setChunks(deliveries: readonly ChunkedRef[]): Promise<boolean[]>;
 
   /**
    * The generation of the queue that all deliveries were pushed to, or how far a refill is; undefined

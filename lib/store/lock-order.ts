@@ -1,8 +1,14 @@
 import type { DeliveryRef } from './event-store.js';
 
+/** Deliveries in the order of {@link lockOrder}. */
+export function inLockOrder<Ref extends DeliveryRef>(refs: readonly Ref[]): Ref[] {
+  return lockOrder(refs).map((index) => refs[index] as Ref);
+}
+
 /**
- * The indexes of deliveries in the order in which every statement takes their rows: two statements
- * that share some (a job that ran twice) must not deadlock.
+ * The indexes of deliveries in the order in which statements are to take their rows: two that share some
+ * (a job that ran twice) would deadlock in others. (A plan may choose another one; whoever loses the
+ * deadlock is repeated, or run again without an attempt being counted.)
  */
 export function lockOrder(refs: readonly DeliveryRef[]): number[] {
   return refs

@@ -1,3 +1,6 @@
+/** As it was when this file was loaded: a test's fake timers must not hold back wake-ups. */
+const startTimer = setTimeout;
+
 /**
  * Runs `work` at once at the first call, but never twice at once, and not again before `gapMs` have
  * passed: calls that come meanwhile are answered by one more run.
@@ -32,6 +35,6 @@ export class Coalesced {
 function gap(ms: number): Promise<void> {
   return new Promise((resolve) => {
     // A process that has nothing else to do may end: polling finds what it has not told.
-    setTimeout(resolve, ms).unref();
+    startTimer(resolve, ms).unref();
   });
 }

@@ -169,12 +169,13 @@ export function describeChunks(context: ContractContext): void {
   describe('setChunks', () => {
     it('moves deliveries to other chunks, and out of them', async () => {
       const bus = await inPairs();
-      await bus.store.setChunks([
+      const moved = await bus.store.setChunks([
         { ...ref(1), chunk: 1 },
         { ...ref(2), chunk: null },
         { ...ref(3), chunk: Number.MAX_SAFE_INTEGER },
         { ...ref(4), chunk: Number.MIN_SAFE_INTEGER },
       ]);
+      expect(moved).toEqual([true, true, true, true]);
       const [max, min] = [Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER];
       expect((await chunksOf(bus)).slice(0, 5)).toEqual([1, null, max, min, 5]);
     });
@@ -182,12 +183,13 @@ export function describeChunks(context: ContractContext): void {
     it('leaves alone what is done, of another epoch, of another handler or not there', async () => {
       const bus = await inPairs();
       await bus.store.complete([ref(1)]);
-      await bus.store.setChunks([
+      const moved = await bus.store.setChunks([
         { ...ref(1), chunk: 77 },
         { ...ref(2, 1), chunk: 77 },
         { ...ref(3), handler: 'other', chunk: 77 },
         { ...ref(999), chunk: 77 },
       ]);
+      expect(moved).toEqual([false, false, false, false]);
       expect(await chunksOf(bus)).not.toContain(77);
     });
 
@@ -195,7 +197,8 @@ export function describeChunks(context: ContractContext): void {
       const bus = await inPairs();
       await context.withRunner(async (runner) => {
         await bus.store.complete([ref(2)], runner);
-        await bus.store.setChunks([1, 2, 3].map((position) => ({ ...ref(position), chunk: 77 })));
+        const refs = [3, 2, 1].map((position) => ({ ...ref(position), chunk: 77 }));
+        expect(await bus.store.setChunks(refs)).toEqual([true, false, true]);
       });
       expect((await chunksOf(bus)).slice(0, 4)).toEqual([77, 1, 77, 3]);
     });

@@ -9,7 +9,7 @@ function gatherer(limits: { size: number; waitMs: number }) {
     batches.push(items);
     return items.map((item) => item.toUpperCase());
   });
-  return { batches, add: (item: string) => gathers.add(item) };
+  return { gathers, batches, add: (item: string) => gathers.add(item) };
 }
 
 const HOURS = 3_600_000;
@@ -31,6 +31,17 @@ describe('a batch', () => {
     ]);
     await Promise.all(all);
     expect(batches[2]).toEqual(['e']);
+  });
+
+  it('waits for no others where none can come', async () => {
+    const { gathers, batches, add } = gatherer({ size: 10, waitMs: HOURS });
+    const waiting = add('a');
+    expect(await gathers.add('b', true)).toBe('B');
+    expect(await waiting).toBe('A');
+    const alone = add('c');
+    gathers.flushSoon();
+    expect(await alone).toBe('C');
+    expect(batches).toEqual([['a', 'b'], ['c']]);
   });
 
   it('waits for others', async () => {

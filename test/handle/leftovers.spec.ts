@@ -144,6 +144,18 @@ describe('what a job leaves', () => {
     expect(await chunks()).toEqual([1, 1, named(4, 2)]);
   });
 
+  it('C7: that could not be moved, because somebody has its row, is left to this job', async () => {
+    const { settle, pushed, store } = await chunkJob([1, 4, 5]);
+    const move = store.setChunks.bind(store);
+    // As a rescue that postpones the second one just now.
+    store.setChunks = async (refs) => {
+      const [, ...free] = refs;
+      return [false, ...(await move(free))];
+    };
+    expect(await settle([undefined, late, late])).toBe(1_000);
+    expect(carried(pushed)).toEqual([[5]]);
+  });
+
   it('goes by the outcomes that are there, of those that are not there yet nothing', async () => {
     const { settle, pushed } = await chunkJob([1, 4, 5]);
     const outcomes: Leftover[] = [];

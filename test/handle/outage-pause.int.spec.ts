@@ -41,6 +41,8 @@ async function startBehindProxy(kind: QueueKind) {
       namespace,
       queue: backends[kind],
       queues: { default: { concurrency: CONCURRENCY } },
+      // In one pass: the relay's own wait after the outage is not what this is about.
+      relay: { batchSize: EVENTS },
       defaults: { attempts: 1 },
       shutdownTimeout: '2s',
     },

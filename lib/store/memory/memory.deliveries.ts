@@ -104,11 +104,13 @@ export function unrescue(data: MemoryData, refs: readonly DeliveryRef[], afterMs
   }
 }
 
-export function setChunks(data: MemoryData, refs: readonly ChunkedRef[]): void {
-  for (const ref of refs) {
+export function setChunks(data: MemoryData, refs: readonly ChunkedRef[]): boolean[] {
+  return refs.map((ref) => {
     const row = queued(data, ref);
-    if (row !== undefined) row.chunk = ref.chunk;
-  }
+    if (row === undefined) return false;
+    row.chunk = ref.chunk;
+    return true;
+  });
 }
 
 /** The delivery, if it is queued in the expected epoch. */

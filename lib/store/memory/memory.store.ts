@@ -68,8 +68,8 @@ export class MemoryEventStore implements Store {
     deliveries.unrescue(this.data, refs, rescueAfterMs);
   }
 
-  async setChunks(refs: readonly ChunkedRef[]): Promise<void> {
-    deliveries.setChunks(this.data, refs);
+  async setChunks(refs: readonly ChunkedRef[]): Promise<boolean[]> {
+    return deliveries.setChunks(this.data, refs);
   }
 
   async queueGeneration(): Promise<string | undefined> {

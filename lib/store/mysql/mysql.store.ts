@@ -29,6 +29,7 @@ import {
   type HandlerRecordRow,
   type StoredHandlerRow,
 } from '../handler-row.js';
+import { inLockOrder } from '../lock-order.js';
 import {
   parseCursor,
   toChunk,
@@ -209,13 +210,14 @@ export class MysqlEventStore implements Store {
   async unrescue(refs: readonly DeliveryRef[], rescueAfterMs: number): Promise<void> {
     if (refs.length === 0) return;
     const { tables, namespace } = this;
-    await this.connection.write(deliveries.setRescueTime(tables, namespace, refs, rescueAfterMs));
+    const sorted = inLockOrder(refs);
+    await this.connection.write(deliveries.setRescueTime(tables, namespace, sorted, rescueAfterMs));
   }
 
-  async setChunks(refs: readonly ChunkedRef[]): Promise<void> {
-    if (refs.length === 0) return;
+  async setChunks(refs: readonly ChunkedRef[]): Promise<boolean[]> {
+    if (refs.length === 0) return [];
     const { tables, namespace } = this;
-    await this.connection.transaction((runner) =>
+    return this.connection.transaction((runner) =>
       markQueued(runner, this.place(), refs, {
         // A transactional handler may hold one for minutes.
         wait: 'SKIP LOCKED',

@@ -158,16 +158,19 @@ export function setChunks(
   return {
     text: `WITH free AS MATERIALIZED (
         SELECT moved.* FROM unnest($2::bigint[], $3::text[], $4::integer[], $5::bigint[])
-            AS moved(position, handler, epoch, chunk)
+            WITH ORDINALITY AS moved(position, handler, epoch, chunk, ordinal)
           JOIN ${tables.deliveries} AS d
             ON d.namespace = $1 AND d.position = ANY($2::bigint[])
               AND d.position = moved.position AND d.handler = moved.handler
               AND d.epoch = moved.epoch AND ${QUEUED}
         FOR UPDATE OF d SKIP LOCKED
-      )
-      UPDATE ${tables.deliveries} AS d SET chunk = free.chunk FROM free
+      ), moved AS (
+        UPDATE ${tables.deliveries} AS d SET chunk = free.chunk FROM free
       WHERE d.namespace = $1 AND d.position = ANY($2::bigint[])
-        AND d.position = free.position AND d.handler = free.handler`,
+        AND d.position = free.position AND d.handler = free.handler
+        RETURNING free.ordinal
+      )
+      SELECT ordinal::text AS ordinal FROM moved`,
     values: [...keys(namespace, refs), refs.map(({ chunk }) => chunk)],
   };
 }

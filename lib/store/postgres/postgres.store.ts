@@ -22,7 +22,7 @@ import type {
   RelayLimits,
   RescuedBatch,
 } from '../event-store.js';
-import { lockOrder } from '../lock-order.js';
+import { inLockOrder, lockOrder } from '../lock-order.js';
 import {
   parseCursor,
   toChunk,
@@ -182,12 +182,12 @@ export class PostgresEventStore implements Store {
   }
 
   async unrescue(refs: readonly DeliveryRef[], rescueAfterMs: number): Promise<void> {
-    await this.query(deliveries.setRescueTime(this.tables, this.namespace, refs, rescueAfterMs));
+    const sorted = inLockOrder(refs);
+    await this.query(deliveries.setRescueTime(this.tables, this.namespace, sorted, rescueAfterMs));
   }
 
-  async setChunks(refs: readonly ChunkedRef[]): Promise<void> {
-    const sorted = lockOrder(refs).map((index) => refs[index] as ChunkedRef);
-    await this.query(deliveries.setChunks(this.tables, this.namespace, sorted));
+  setChunks(refs: readonly ChunkedRef[]): Promise<boolean[]> {
+    return this.mark(refs, (sorted) => deliveries.setChunks(this.tables, this.namespace, sorted));
   }
 
   async queueGeneration(): Promise<string | undefined> {

@@ -151,11 +151,11 @@ export class SqliteEventStore implements Store {
     });
   }
 
-  setChunks(refs: readonly ChunkedRef[]): Promise<void> {
+  setChunks(refs: readonly ChunkedRef[]): Promise<boolean[]> {
     const { tables, namespace } = this;
-    return this.connection.transaction((session) => {
-      for (const ref of refs) session.run(deliveries.setChunk(tables, namespace, ref));
-    });
+    return this.connection.transaction((session) =>
+      refs.map((ref) => session.run(deliveries.setChunk(tables, namespace, ref)) === 1),
+    );
   }
 
   queueGeneration(): Promise<string | undefined> {
