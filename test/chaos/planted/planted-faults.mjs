@@ -11,8 +11,16 @@
 /** @type {import('../compile.mjs').Patch} */
 const RESCUE_OFF = {
   file: 'lib/relay/rescue.ts',
-  find: 'if (this.running !== undefined || this.stopped) return;',
-  replace: 'if (this.running === undefined || this.stopped) return;',
+  find: 'if (this.stopped) return;',
+  replace: 'if (!this.stopped) return;',
+};
+
+/** @type {import('../compile.mjs').Patch} */
+const ANY_EPOCH_COMPLETES = {
+  file: 'lib/store/postgres/deliveries.sql.ts',
+  find: "(d.position || ' ' || d.epoch || ' ' || d.handler) = ANY($3::text[])",
+  replace: `(d.position || ' ' || d.handler) = ANY (
+            SELECT regexp_replace(name, ' [0-9]+ ', ' ') FROM unnest($3::text[]) AS name)`,
 };
 
 /**
@@ -21,11 +29,7 @@ const RESCUE_OFF = {
  * @type {import('../compile.mjs').Patch[]}
  */
 const NO_EPOCH_CHECK = [
-  {
-    file: 'lib/store/postgres/deliveries.sql.ts',
-    find: 'AND d.epoch = done.epoch AND ${QUEUED}',
-    replace: 'AND ${QUEUED}',
-  },
+  ANY_EPOCH_COMPLETES,
   {
     file: 'lib/store/postgres/deliveries.sql.ts',
     find: 'AND d.epoch = failed.epoch AND ${completed',
@@ -79,10 +83,16 @@ export const PLANTED_FAULTS = [
     filter: 'redis, deliver.in-transaction, pause',
     violates: [3, 4],
     patches: [
+      ANY_EPOCH_COMPLETES,
       {
         file: 'lib/store/postgres/deliveries.sql.ts',
-        find: 'AND d.epoch = done.epoch AND ${QUEUED}',
-        replace: '',
+        find: 'AND ${QUEUED} FOR UPDATE NOWAIT',
+        replace: 'FOR UPDATE NOWAIT',
+      },
+      {
+        file: 'lib/store/postgres/deliveries.sql.ts',
+        find: 'AND ${QUEUED}${nowait',
+        replace: '${nowait',
       },
       {
         file: 'lib/handle/delivery-executor.ts',
