@@ -50,6 +50,13 @@ import * as relay from './relay.sql.js';
 type Ordinal = { readonly ordinal: string };
 type EventWithDeliveries = EventRow & { readonly deliveries: string };
 
+/** What pg's client tells, from 8.20 on. */
+interface TransactionClient {
+  getTransactionStatus?(): string | null;
+  /** Whether the last statement has been answered to the end. */
+  readonly readyForQuery?: boolean;
+}
+
 /** {@link Store} on PostgreSQL 13 or newer. */
 export class PostgresEventStore implements Store {
   readonly description: string;
@@ -144,9 +151,12 @@ export class PostgresEventStore implements Store {
   }
 
   async isTransactionFailed(runner: QueryRunner): Promise<boolean> {
-    // pg keeps the status of the last ReadyForQuery message: 'E' is a failed transaction block.
-    const client = (await runner.connect()) as { getTransactionStatus?: () => string | null };
-    if (client.getTransactionStatus !== undefined) return client.getTransactionStatus() === 'E';
+    // pg keeps the status of the last ReadyForQuery message: 'E' is a failed transaction block. A
+    // statement's error may have come before that message, which then tells of the statement before.
+    const client = (await runner.connect()) as TransactionClient;
+    if (client.getTransactionStatus !== undefined && client.readyForQuery !== false) {
+      return client.getTransactionStatus() === 'E';
+    }
     // Older versions of pg don't tell; a failed transaction refuses every statement.
     return runner.query('SELECT 1').then(
       () => false,
@@ -156,7 +166,7 @@ export class PostgresEventStore implements Store {
 
   async isTransactionOpen(runner: QueryRunner): Promise<boolean> {
     // 'I' is a session without a transaction block. Older versions of pg don't tell.
-    const client = (await runner.connect()) as { getTransactionStatus?: () => string | null };
+    const client = (await runner.connect()) as TransactionClient;
     return client.getTransactionStatus?.() !== 'I';
   }
 
