@@ -69,7 +69,7 @@ export async function settleLeftovers(
   }
   jobs.push(...moved.values());
   if (late.length > 0) {
-    const chunked = slices(late, fitting()).flatMap((slice) => inChunks(slice, slice.length));
+    const chunked = inChunks(late, fitting());
     const moves = await store.setChunks(chunked);
     const gone = chunked.filter((_ref, which) => moves[which] === true);
     // Done meanwhile, or locked for a moment: this job sees to them still.
@@ -84,12 +84,6 @@ export async function settleLeftovers(
 }
 
 type Late = Omit<ChunkedRef, 'chunk'> & { readonly delivery: JobDelivery };
-
-function slices<Item>(items: readonly Item[], size: number): Item[][] {
-  return Array.from({ length: Math.ceil(items.length / size) }, (_, index) =>
-    items.slice(index * size, (index + 1) * size),
-  );
-}
 
 function chunksOf<Ref extends ChunkedRef>(refs: readonly Ref[]): Ref[][] {
   const chunks = new Map<string, Ref[]>();

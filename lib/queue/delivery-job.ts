@@ -3,9 +3,9 @@ import type { ChunkedRef, LoggedEvent, RegisteredHandler } from '../store/event-
 import type { DeliveryJob, JobDelivery } from './event-queue.js';
 
 /**
- * Id of the job that carries a delivery in one epoch: its own one, or its chunk's. BullMQ allows no `:` and no integers; the handler's part is
- * kept readable where it fits and hashed where it was changed, so that different handlers never
- * share an id.
+ * Id of the job that carries a delivery in one epoch: its own one, or its chunk's. BullMQ allows no `:`
+ * and no integers; the handler's part is kept readable where it fits and hashed where it was changed, so
+ * that different handlers never share an id.
  */
 export function jobId(namespace: string, { position, handler, epoch, chunk }: ChunkedRef): string {
   const which = chunk === null ? position : `c${chunk}`;
