@@ -53,7 +53,7 @@ async function rest(bench: Bench, add: Add): Promise<void> {
   try {
     const idle = await child(bench, database.url, 'idle');
     try {
-      const figures = await idle.ask<Idle>('rest', idleMs, idleMs + SPARE_MS);
+      const figures = await idle.ask<Idle>('rest', idleMs, 2 * idleMs + SPARE_MS);
       add('RSS', 'MB', figures.rssBytes / 1e6);
       add('queries', 'per min', figures.queriesPerMinute);
       add('CPU', '%', figures.cpuPercent);
