@@ -106,6 +106,7 @@ export function wire(foundation: Foundation): EventsWiring {
   const executor = new DeliveryExecutor({
     ...shared,
     namespace: options.namespace,
+    rescueAfterMs: options.rescue.afterMs,
     marks,
     runner,
     outcomes: new DeliveryOutcomes({

@@ -2,6 +2,7 @@ import { validate as isUuid } from 'uuid';
 import { pageLimit } from '../common/page-limit.js';
 import { InvalidOptionsError, UnknownHandlerError } from '../errors.js';
 import { deliveryIdempotencyKey } from '../event/event-id.js';
+import { parsePayload } from '../event/payload.js';
 import type { ActionOptions, Operation, Operations } from '../operations/operations.js';
 import { checkObject } from '../resolve-options.js';
 import type {
@@ -124,8 +125,7 @@ export class DeadLetters {
     ]);
     return {
       ...toDeadLetter(record),
-      data: events[0]?.data,
-      metadata: events[0]?.metadata ?? {},
+      ...(events[0] === undefined ? { data: undefined, metadata: {} } : parsePayload(events[0])),
       history: attempts.map(({ attempt, epoch, error, failedAt }) => ({
         attempt,
         redrives: epoch,

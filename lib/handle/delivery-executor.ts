@@ -1,5 +1,3 @@
-import { setMaxListeners } from 'node:events';
-import { ShuttingDownError } from '../errors.js';
 import type { DeliverySignal, Signals } from '../observability/signals.js';
 import {
   RetryJob,
@@ -9,21 +7,20 @@ import {
 } from '../queue/event-queue.js';
 import type { DeliveryRef, DeliveryState, LoggedEvent } from '../store/event-store.js';
 import type { Store } from '../store/store.js';
-import { BatchGatherer } from './batch-gatherer.js';
 import { ChunkTurns } from './chunk-turns.js';
 import type { DeliveryMarks } from './delivery-marks.js';
 import type { DeliveryOutcomes } from './delivery-outcomes.js';
-import type { HandlerDefinition } from './handler-definition.js';
+import { DeliveryRuns } from './delivery-runs.js';
+import { freshState } from './fresh-state.js';
 import type { HandlerDirectory } from './handler-directory.js';
 import type { Attempt, HandlerRunner } from './handler-runner.js';
-import { NotTheHandler } from './handler-transactions.js';
 import { settleLeftovers, type Leftover } from './leftovers.js';
 import type { Paces } from './paces.js';
-import { harmless } from './thrown.js';
 
 /** What a {@link DeliveryExecutor} works with. */
 export interface DeliveryExecutorParts {
   readonly namespace: string;
+  readonly rescueAfterMs: number;
   readonly store: Store;
   readonly directory: HandlerDirectory;
   readonly marks: DeliveryMarks;
@@ -41,21 +38,12 @@ interface Work {
   readonly turns: ChunkTurns;
 }
 
-/** A delivery whose handler is to be run. */
-interface Runnable {
-  readonly attempt: Attempt;
-  readonly signal: DeliverySignal;
-}
-
 /** Runs the deliveries of jobs that are to be run. */
 export class DeliveryExecutor {
-  private readonly shutdown = new AbortController();
-  private readonly batches = new Map<HandlerDefinition, BatchGatherer<Runnable, Leftover>>();
-  private isHurried = false;
+  private readonly handlerRuns: DeliveryRuns;
 
   constructor(private readonly parts: DeliveryExecutorParts) {
-    // Every running handler listens; Node would warn of a leak from the 11th on.
-    setMaxListeners(0, this.shutdown.signal);
+    this.handlerRuns = new DeliveryRuns(parts);
   }
 
   /**
@@ -66,7 +54,7 @@ export class DeliveryExecutor {
    */
   async process(job: TakenJob): Promise<void> {
     // Batches that wait would keep all others waiting, and get nothing more.
-    if (job.crowded === true) for (const batches of this.batches.values()) batches.flushSoon();
+    if (job.crowded === true) this.handlerRuns.flushSoon();
     const turns = new ChunkTurns();
     // With holes, where a run has not ended.
     const outcomes: Leftover[] = [];
@@ -109,8 +97,7 @@ export class DeliveryExecutor {
 
   /** From now on no batch waits for more events than are there. */
   hurry(): void {
-    this.isHurried = true;
-    for (const batches of this.batches.values()) batches.hurry();
+    this.handlerRuns.hurry();
   }
 
   /** Calls the listener with each error that says that the database can't be used. One listener. */
@@ -120,7 +107,12 @@ export class DeliveryExecutor {
 
   /** Aborts the signals of all running handlers, and of those that start later. */
   abort(): void {
-    this.shutdown.abort(new ShuttingDownError());
+    this.handlerRuns.abort();
+  }
+
+  /** Whatever still runs is left behind: what the database does not take is not tried again. */
+  close(): void {
+    this.parts.marks.close();
   }
 
   private async deliver(work: Work): Promise<Leftover> {
@@ -131,7 +123,7 @@ export class DeliveryExecutor {
     const signal: DeliverySignal = { eventId, event: name, handler: ref.handler, position };
     const { outcomes } = this.parts;
     try {
-      const state = await this.parts.marks.state(ref);
+      const state = await this.stateOf(ref, work);
       if (state === undefined) return outcomes.skip(signal, 'it does not exist');
       const reason = reasonToSkip(state, ref);
       if (reason !== undefined) return outcomes.skip(signal, reason);
@@ -152,6 +144,18 @@ export class DeliveryExecutor {
     }
   }
 
+  private stateOf(
+    ref: DeliveryRef,
+    { job, delivery }: Work,
+  ): DeliveryState | undefined | Promise<DeliveryState | undefined> {
+    // Handlers that are not here may be retired.
+    const isLocal = this.parts.directory.findLocal(ref.handler) !== undefined;
+    const { rescueAfterMs } = this.parts;
+    const now = performance.now();
+    const fresh = isLocal ? freshState(ref, delivery, job, rescueAfterMs, now) : undefined;
+    return fresh ?? this.parts.marks.state(ref);
+  }
+
   private async readAndRun(
     run: Omit<Attempt, 'event' | 'number'>,
     { job, delivery, turns }: Work,
@@ -169,8 +173,9 @@ export class DeliveryExecutor {
       // During a deployment another process has a handler of this id that takes it (B8).
       if (!run.handler.events.includes(event.name)) return outcomes.park(full, job);
       const attempt = { ...run, event, number: run.state.attempts + 1 };
-      if (isBatch) return await this.joinBatch({ attempt, signal: full }, job.crowded);
-      return await this.run(attempt, full, endTurn);
+      const runnable = { attempt, signal: full };
+      if (isBatch) return await this.handlerRuns.runInBatch(runnable, job.crowded);
+      return await this.handlerRuns.run(runnable, endTurn);
     } finally {
       endTurn();
     }
@@ -183,81 +188,6 @@ export class DeliveryExecutor {
   ): Promise<LoggedEvent | undefined> {
     if (inline?.eventId === state.eventId) return inline;
     return this.parts.marks.event(state.position);
-  }
-
-  /** @param onHandled called when the handler has ended, and only its marks are missing */
-  private async run(
-    attempt: Attempt,
-    signal: DeliverySignal,
-    onHandled: () => void,
-  ): Promise<Leftover> {
-    const { runner, outcomes, paces } = this.parts;
-    const started = performance.now();
-    const elapsedMs = () => performance.now() - started;
-    this.tellStart({ attempt, signal });
-    try {
-      const completed = await runner.run(attempt, this.shutdown.signal, () => {
-        onHandled();
-        paces.record(attempt.handler.id, elapsedMs());
-      });
-      return outcomes.handled(attempt, signal, completed, elapsedMs());
-    } catch (thrown) {
-      return this.threw({ attempt, signal }, thrown);
-    }
-  }
-
-  /** One that has failed before is run alone: whatever it was, it takes no others along. */
-  private async joinBatch(runnable: Runnable, crowded?: boolean): Promise<Leftover> {
-    const { handler, number } = runnable.attempt;
-    if (number > 1) return (await this.runBatch([runnable]))[0];
-    let batches = this.batches.get(handler);
-    if (batches === undefined) {
-      const { size = 1, waitMs = 0 } = handler.batch ?? {};
-      batches = new BatchGatherer({ size, waitMs }, (batch) => this.runBatch(batch));
-      if (this.isHurried) batches.hurry();
-      this.batches.set(handler, batches);
-    }
-    return batches.add(runnable, crowded);
-  }
-
-  private async runBatch(batch: readonly Runnable[]): Promise<Leftover[]> {
-    const { runner, outcomes } = this.parts;
-    const started = performance.now();
-    for (const runnable of batch) this.tellStart(runnable);
-    try {
-      const results = await runner.runBatch(
-        batch.map(({ attempt }) => attempt),
-        this.shutdown.signal,
-      );
-      const ms = performance.now() - started;
-      return await Promise.all(
-        batch.map(async ({ attempt, signal }, index) => {
-          const result = results[index] ?? 'rolled back';
-          if (result === 'rolled back') return outcomes.again(signal, attempt.earlierRuns);
-          if ('completed' in result) return outcomes.handled(attempt, signal, result.completed, ms);
-          return outcomes.failed(attempt, signal, harmless(result.error));
-        }),
-      );
-    } catch (thrown) {
-      return Promise.all(batch.map((runnable) => this.threw(runnable, thrown, batch.length > 1)));
-    }
-  }
-
-  private async threw(
-    { attempt, signal }: Runnable,
-    thrown: unknown,
-    shared = false,
-  ): Promise<Leftover> {
-    const error = harmless(thrown);
-    const { outcomes } = this.parts;
-    return error instanceof NotTheHandler
-      ? outcomes.unmarked(signal, error.cause, attempt.earlierRuns)
-      : outcomes.failed(attempt, signal, error, shared);
-  }
-
-  private tellStart({ attempt: { number, state }, signal }: Runnable): void {
-    const facts = { ...signal, attempt: number, maxAttempts: state.maxAttempts };
-    this.parts.signals.publish('delivery.started', facts);
   }
 }
 

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { Batcher } from '../common/batcher.js';
 import { pause } from '../common/time-limit.js';
 import type {
@@ -26,6 +27,7 @@ export class DeliveryMarks {
   private readonly events: Batcher<number, LoggedEvent | undefined>;
   private readonly completions: Batcher<DeliveryRef, boolean>;
   private readonly failures: Batcher<FailedAttempt, boolean>;
+  private readonly closed = new AbortController();
 
   constructor(
     private readonly store: Store,
@@ -35,6 +37,13 @@ export class DeliveryMarks {
     this.events = new Batcher((positions) => this.readEvents(positions), LARGE);
     this.completions = new Batcher((refs) => this.persistently(() => store.complete(refs)), LIMITS);
     this.failures = new Batcher((attempts) => store.fail(attempts, rescueAfterMs), LIMITS);
+    // Everything that waits listens.
+    setMaxListeners(0, this.closed.signal);
+  }
+
+  /** The application is about to close its DataSource: what waits to be marked is tried once more, now. */
+  close(): void {
+    this.closed.abort();
   }
 
   state(ref: DeliveryRef): Promise<DeliveryState | undefined> {
@@ -79,7 +88,8 @@ export class DeliveryMarks {
         return await mark();
       } catch (error) {
         if (!this.store.isInfrastructureError(error)) throw error;
-        await pause(delay);
+        await pause(delay, this.closed.signal);
+        if (this.closed.signal.aborted) break;
       }
     }
     return mark();

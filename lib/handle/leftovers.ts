@@ -69,7 +69,10 @@ export async function settleLeftovers(
   }
   jobs.push(...moved.values());
   if (late.length > 0) {
-    const chunked = inChunks(late, fitting());
+    const chunked = inChunks(
+      late.toSorted((a, b) => a.position - b.position),
+      fitting(),
+    );
     const moves = await store.setChunks(chunked);
     const gone = chunked.filter((_ref, which) => moves[which] === true);
     // Done meanwhile, or locked for a moment: this job sees to them still.

@@ -58,5 +58,6 @@ export class QueueWorkers {
     await Promise.all(workers.map((worker) => worker.close(graceMs, forceMs)));
     stopped.abort();
     await aborting;
+    executor.close();
   }
 }

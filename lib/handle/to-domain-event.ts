@@ -1,5 +1,6 @@
 import type { EventEnvelope } from '../event/domain-event.js';
 import { deliveryIdempotencyKey } from '../event/event-id.js';
+import { parsePayload } from '../event/payload.js';
 import type { LoggedEvent } from '../store/event-store.js';
 
 /** The event as the handler gets it. */
@@ -9,7 +10,7 @@ export function toDomainEvent(event: LoggedEvent, handlerId: string): EventEnvel
     eventId: event.eventId,
     name: event.name,
     version: event.version,
-    data: event.data,
+    ...parsePayload(event),
     key: event.key ?? undefined,
     entity:
       entityType === null || entityId === null
@@ -20,7 +21,6 @@ export function toDomainEvent(event: LoggedEvent, handlerId: string): EventEnvel
             ...(entityVersion !== null && { version: entityVersion }),
           },
     actor: actorType === null || actorId === null ? undefined : { type: actorType, id: actorId },
-    metadata: event.metadata ?? {},
     occurredAt: new Date(event.occurredAt),
     position: event.position,
     // Few handlers ask for it, and hashing would be a twentieth of all that a delivery costs.

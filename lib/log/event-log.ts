@@ -1,5 +1,6 @@
 import { validate as isUuid } from 'uuid';
 import { deliveryIdempotencyKey } from '../event/event-id.js';
+import { parsePayload } from '../event/payload.js';
 import type {
   DeliveryRecord,
   DeliveryStatus,
@@ -85,8 +86,7 @@ function toHistory(record: EventRecord): EventHistory {
     position: record.position ?? undefined,
     name: record.name,
     version: record.version,
-    data: record.data,
-    metadata: record.metadata ?? {},
+    ...parsePayload(record),
     causationId: record.causationId ?? undefined,
     correlationId: record.correlationId ?? undefined,
     occurredAt: new Date(record.occurredAt),

@@ -1,6 +1,9 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import type { ChunkedRef, LoggedEvent, RegisteredHandler } from '../store/event-store.js';
 import type { DeliveryJob, JobDelivery } from './event-queue.js';
+
+/** This process in jobs, which all processes read. */
+export const THIS_PROCESS = randomBytes(6).toString('hex');
 
 /**
  * Id of the job that carries a delivery in one epoch: its own one, or its chunk's. BullMQ allows no `:`
@@ -48,9 +51,19 @@ export function toJob(
   };
 }
 
+/** The job as it is pushed once more: it may have been run since it was made. */
+export function toRepeatedJob(job: DeliveryJob): DeliveryJob {
+  const deliveries = job.data.deliveries.map(({ position, epoch, event }) => ({
+    position,
+    epoch,
+    ...(event && { event }),
+  }));
+  return { ...job, data: { ...job.data, deliveries } };
+}
+
 /** Large events stay out of the queue's memory (failure mode B5). */
 export function isInline({ data, metadata }: LoggedEvent, maxInlineBytes: number): boolean {
-  return Buffer.byteLength(JSON.stringify({ data, metadata })) <= maxInlineBytes;
+  return Buffer.byteLength(data) + Buffer.byteLength(metadata ?? '') <= maxInlineBytes;
 }
 
 /**

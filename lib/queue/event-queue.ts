@@ -13,6 +13,17 @@ export interface JobDelivery {
   readonly epoch: number;
   /** Left out where it is large; the worker then reads it from the log. */
   readonly event?: LoggedEvent;
+  /** Only where the job was made by the relay pass itself, for this delivery alone. */
+  readonly fresh?: FreshDelivery;
+}
+
+/** What a worker need not ask the database about a delivery that has just been made. */
+export interface FreshDelivery {
+  /** Which process has made it, by `THIS_PROCESS`. */
+  readonly by: string;
+  /** Just before it was made, by that process's `performance.now()`. */
+  readonly since: number;
+  readonly maxAttempts: number;
 }
 
 export interface DeliveryJob {

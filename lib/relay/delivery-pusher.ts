@@ -1,5 +1,11 @@
-import { isInline, jobPriorities, toJob, type JobTarget } from '../queue/delivery-job.js';
-import type { DeliveryJob, EventQueue, JobDelivery } from '../queue/event-queue.js';
+import {
+  isInline,
+  jobPriorities,
+  THIS_PROCESS,
+  toJob,
+  type JobTarget,
+} from '../queue/delivery-job.js';
+import type { DeliveryJob, EventQueue, FreshDelivery, JobDelivery } from '../queue/event-queue.js';
 import { chunkAt, chunkSize } from '../store/chunks.js';
 import type {
   ChunkedRef,
@@ -39,12 +45,18 @@ export class DeliveryPusher {
     }
   }
 
-  /** Jobs for the same fan-out, in the same chunks, that the relay transaction stored. */
-  jobsOf({ events, handlers }: RelayedBatch): DeliveryJob[] {
+  /**
+   * Jobs for the same fan-out, in the same chunks, that the relay transaction stored.
+   *
+   * @param since before that transaction, by `performance.now()`
+   */
+  jobsOf({ events, handlers }: RelayedBatch, since: number): DeliveryJob[] {
     const first = events[0]?.position ?? 0;
-    const subscribers = new Map<string, { id: string; size: number }[]>();
+    const subscribers = new Map<string, { id: string; size: number; fresh: FreshDelivery }[]>();
     for (const handler of handlers) {
-      const subscriber = { id: handler.id, size: chunkSize(handler, events.length) };
+      const { id, maxAttempts } = handler;
+      const size = chunkSize(handler, events.length);
+      const subscriber = { id, size, fresh: { by: THIS_PROCESS, since, maxAttempts } };
       for (const name of new Set(handler.events)) {
         const list = subscribers.get(name);
         if (list === undefined) subscribers.set(name, [subscriber]);
@@ -53,12 +65,13 @@ export class DeliveryPusher {
     }
     const deliveries = events.flatMap((event) => {
       const { position } = event;
-      return (subscribers.get(event.name) ?? []).map(({ id, size }) => ({
+      return (subscribers.get(event.name) ?? []).map(({ id, size, fresh }) => ({
         position,
         handler: id,
         epoch: 0,
         chunk: chunkAt(position, first, size),
         event,
+        ...(size === 1 && { fresh }),
       }));
     });
     return this.jobs(deliveries, handlers);
@@ -74,31 +87,36 @@ export class DeliveryPusher {
 
   /** Like {@link rescueJobs}, with the waits before next attempts that a wiped queue has lost. */
   refillJobs(
-    deliveries: readonly QueuedDelivery[],
+    deliveries: readonly (RescuedDelivery & Partial<QueuedDelivery>)[],
     handlers: readonly RegisteredHandler[],
   ): DeliveryJob[] {
-    const due = deliveries.filter(({ dueInMs }) => dueInMs <= 0);
-    const later = deliveries.filter(({ dueInMs }) => dueInMs > 0);
+    const due = deliveries.filter(({ dueInMs = 0 }) => dueInMs <= 0);
+    const later = deliveries.filter(({ dueInMs = 0 }) => dueInMs > 0);
     return [
       ...this.jobs(due, handlers),
       // Those have failed before, and left their chunks.
-      ...later.flatMap(({ dueInMs, ...delivery }) =>
+      ...later.flatMap(({ dueInMs = 0, ...delivery }) =>
         this.jobs([delivery], handlers).map((job) => ({ ...job, delayMs: dueInMs })),
       ),
     ];
   }
 
   private jobs(
-    deliveries: readonly RescuedDelivery[],
+    deliveries: readonly (RescuedDelivery & { fresh?: FreshDelivery })[],
     handlers: readonly RegisteredHandler[],
   ): DeliveryJob[] {
     const { namespace, maxInlineBytes } = this.settings;
     const targets = targetsOf(handlers);
     const inline = new Map<unknown, boolean>();
-    const toJobDelivery = ({ position, epoch, event }: RescuedDelivery): JobDelivery => {
+    const toJobDelivery = ({
+      position,
+      epoch,
+      event,
+      fresh,
+    }: (typeof deliveries)[number]): JobDelivery => {
       const known = inline.get(event) ?? isInline(event, maxInlineBytes);
       inline.set(event, known);
-      return { position, epoch, ...(known && { event }) };
+      return { position, epoch, ...(known && { event }), ...(fresh && { fresh }) };
     };
     return groupBy(deliveries, chunkName).flatMap((group) => {
       const [first] = group as [RescuedDelivery];
@@ -113,21 +131,18 @@ export function countDeliveries(jobs: readonly DeliveryJob[]): number {
   return jobs.reduce((sum, { data }) => sum + data.deliveries.length, 0);
 }
 
+/** How many of the deliveries are of handlers that somebody has: jobs are made of those only. */
+export function countKnown(
+  deliveries: readonly { readonly handler: string }[],
+  handlers: readonly RegisteredHandler[],
+): number {
+  const known = new Set(handlers.flatMap(({ id, aliases }) => [id, ...aliases]));
+  return deliveries.filter(({ handler }) => known.has(handler)).length;
+}
+
 /** Deliveries of one name share a job. */
 function chunkName({ position, handler, epoch, chunk }: ChunkedRef): string {
   return chunk === null ? `${position} ${epoch} ${handler}` : `c${chunk} ${epoch} ${handler}`;
-}
-
-/**
- * The deliveries of the last chunk of each handler, which a page may have cut: its rest comes with the
- * next one, in the order of positions. Pushed alone, they would keep the whole chunk out of the queue.
- */
-export function cutChunks<Delivery extends ChunkedRef>(page: readonly Delivery[]): Delivery[] {
-  const last = new Map(page.map((delivery) => [delivery.handler, delivery]));
-  const names = new Set(
-    [...last.values()].filter(({ chunk }) => chunk !== null).map((delivery) => chunkName(delivery)),
-  );
-  return page.filter((delivery) => names.has(chunkName(delivery)));
 }
 
 function groupBy<Item>(items: readonly Item[], groupOf: (item: Item) => string): Item[][] {

@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { QueueUnavailableError } from '../errors.js';
 import type { Signals } from '../observability/signals.js';
 import type { EventQueue } from '../queue/event-queue.js';
-import type { EventStore, QueuedDelivery } from '../store/event-store.js';
-import { countDeliveries, cutChunks, type DeliveryPusher } from './delivery-pusher.js';
+import type { EventStore } from '../store/event-store.js';
+import { countKnown, type DeliveryPusher } from './delivery-pusher.js';
+import { WholeChunks } from './whole-chunks.js';
 
 /** Deliveries read and pushed at a time; so few that a page takes far less than a take-over. */
 const PAGE = 500;
@@ -95,18 +96,15 @@ export class QueueWatch {
     let deliveries = 0;
     let state = begun;
     let from: string | undefined;
-    let held: readonly QueuedDelivery[] = [];
+    const chunks = new WholeChunks(this.store);
     for (let pages = 1; ; pages++) {
       const page = await this.store.queuedDeliveries(PAGE, from);
       const handlers = await this.store.handlers();
-      const taken = [...held, ...page.deliveries];
-      // Those of the second pass come alone: the others of their chunks have not moved.
-      const cut = page.again || page.next === undefined ? [] : cutChunks(taken);
-      const whole = taken.filter((delivery) => !cut.includes(delivery));
-      await this.pusher.push(this.pusher.refillJobs(whole, handlers));
-      const counted = this.pusher.refillJobs(page.again ? held : whole, handlers);
-      deliveries += countDeliveries(counted);
-      held = cut;
+      const whole = await chunks.of(page.deliveries, handlers);
+      const jobs = this.pusher.refillJobs(whole, handlers);
+      await this.pusher.push(jobs);
+      // Those of the second pass were counted in the first.
+      if (!page.again) deliveries += countKnown(page.deliveries, handlers);
       from = page.next;
       // Stopped, or wiped again: a next check, here or elsewhere, begins anew.
       if (this.stopped || (await this.queue.generation()) !== generation) return 0;

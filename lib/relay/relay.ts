@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { pause } from '../common/time-limit.js';
 import type { Signals } from '../observability/signals.js';
+import { toRepeatedJob } from '../queue/delivery-job.js';
 import type { DeliveryJob } from '../queue/event-queue.js';
 import type { EventStore, RelayLimits } from '../store/event-store.js';
 import { countDeliveries, type DeliveryPusher } from './delivery-pusher.js';
@@ -99,11 +100,12 @@ export class Relay {
     if (!hinted && !(await this.store.hasDue())) return 'idle';
     // While the queue is down, events stay in the outbox rather than in this process's memory.
     await this.pusher.ready();
+    const since = performance.now();
     const batch = await this.store.relay(this.limits);
     if (batch === 'busy') return 'busy';
     const last = batch.events.at(-1);
     if (last === undefined) return 'idle';
-    this.unpushed = this.pusher.jobsOf(batch);
+    this.unpushed = this.pusher.jobsOf(batch, since);
     this.signals.publish('relay.moved', {
       events: batch.events.length,
       deliveries: countDeliveries(this.unpushed),
@@ -117,9 +119,15 @@ export class Relay {
   private async pushUnpushed(): Promise<void> {
     if (this.unpushed.length === 0) return;
     const deliveries = countDeliveries(this.unpushed);
-    await this.pusher.push(this.unpushed, (left) => {
-      this.unpushed = left;
-    });
+    try {
+      await this.pusher.push(this.unpushed, (left) => {
+        this.unpushed = left;
+      });
+    } catch (error) {
+      // Some of them may have come through.
+      this.unpushed = this.unpushed.map(toRepeatedJob);
+      throw error;
+    }
     this.signals.publish('relay.pushed', { deliveries });
   }
 

@@ -5,7 +5,8 @@ import type {
   RelayLimits,
   RescuedDelivery,
 } from '../store/event-store.js';
-import { countDeliveries, cutChunks, type DeliveryPusher } from './delivery-pusher.js';
+import { countKnown, type DeliveryPusher } from './delivery-pusher.js';
+import { WholeChunks } from './whole-chunks.js';
 
 /** Stranded deliveries that were told of; beyond that, they may be told of again. */
 const MAX_TOLD = 10_000;
@@ -52,31 +53,28 @@ export class Rescue {
   /** Pushes everything that is overdue, batch by batch; returns the number of deliveries. */
   async sweep(): Promise<number> {
     let total = 0;
-    /** Taken, which postponed them, and not pushed yet. */
-    let taken: readonly RescuedDelivery[] = [];
-    try {
-      for (;;) {
-        await this.pusher.ready();
-        const { deliveries, lost, full } = await this.store.rescue(this.limits);
-        for (const delivery of lost) this.tell(delivery);
-        taken = [...taken, ...deliveries];
-        const last = !full || this.stopped;
-        const held = last ? [] : cutChunks(taken);
-        total += await this.push(taken.filter((delivery) => !held.includes(delivery)));
-        taken = held;
-        if (last) return total;
+    const chunks = new WholeChunks(this.store);
+    for (;;) {
+      await this.pusher.ready();
+      const { deliveries, lost, full } = await this.store.rescue(this.limits);
+      for (const delivery of lost) this.tell(delivery);
+      try {
+        total += await this.push(deliveries, chunks);
+      } catch (error) {
+        await this.store.unrescue(deliveries, this.limits.rescueAfterMs);
+        throw error;
       }
-    } catch (error) {
-      if (taken.length > 0) await this.store.unrescue(taken, this.limits.rescueAfterMs);
-      throw error;
+      if (!full || this.stopped) return total;
     }
   }
 
-  private async push(overdue: readonly RescuedDelivery[]): Promise<number> {
+  private async push(overdue: readonly RescuedDelivery[], chunks: WholeChunks): Promise<number> {
     if (overdue.length === 0) return 0;
-    const jobs = this.pusher.rescueJobs(overdue, await this.store.handlers());
+    const handlers = await this.store.handlers();
+    const whole = await chunks.of(overdue, handlers);
+    const jobs = this.pusher.rescueJobs(whole, handlers);
     await this.pusher.push(jobs);
-    const deliveries = countDeliveries(jobs);
+    const deliveries = countKnown(overdue, handlers);
     if (deliveries > 0) this.signals.publish('rescue.pushed', { deliveries });
     return deliveries;
   }

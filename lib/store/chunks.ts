@@ -60,3 +60,10 @@ export function inChunks<Ref extends DeliveryRef>(
     return { ...ref, chunk: count === 1 ? null : -name };
   });
 }
+
+/** The positions where the members of a chunk may be, if it was made for this handler as it is now. */
+export function positionsOf(chunk: number, { batchSize = MAX_CHUNK }: Chunked): number[] {
+  const first = chunk > 0 ? chunk : Math.floor(-chunk / NAMES_PER_POSITION);
+  const length = Math.max(batchSize, MAX_CHUNK);
+  return Array.from({ length }, (_, index) => first + index);
+}

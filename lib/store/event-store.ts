@@ -1,16 +1,13 @@
 import type { QueryRunner } from 'typeorm';
 import type { EventCategory } from '../event/event-definition.js';
+import type { Payload } from '../event/payload.js';
 
 /** A row for the outbox, completely checked. Times are ISO 8601 in UTC. */
-export interface OutboxRecord {
+export interface OutboxRecord extends Payload {
   readonly eventId: string;
   readonly name: string;
   readonly version: number;
   readonly category: EventCategory;
-  /** JSON text. */
-  readonly data: string;
-  /** JSON text. */
-  readonly metadata: string | null;
   /** JSON text: trace context. */
   readonly headers: string | null;
   readonly key: string | null;
@@ -34,15 +31,12 @@ export interface AppendedEvent {
 }
 
 /** An event of the log, as it is stored and as it travels in jobs: plain JSON. */
-export interface LoggedEvent {
+export interface LoggedEvent extends Payload {
   readonly position: number;
   readonly eventId: string;
   readonly name: string;
   readonly version: number;
   readonly category: EventCategory;
-  /** Parsed JSON. */
-  readonly data: unknown;
-  readonly metadata: Readonly<Record<string, unknown>> | null;
   readonly key: string | null;
   readonly entityType: string | null;
   readonly entityId: string | null;

@@ -5,6 +5,7 @@ import type { DeliverySignal, SignalCatalogue, Signals } from '../observability/
 import { RetryJob, type DeliveryJob } from '../queue/event-queue.js';
 import type { DeliveryPusher } from '../relay/delivery-pusher.js';
 import type { Relay } from '../relay/relay.js';
+import { parsePayload } from '../event/payload.js';
 import type { EventStore, LoggedEvent, QueuedDelivery } from '../store/event-store.js';
 import { DrainBlockedError, DrainLimitError } from './testing.errors.js';
 import type { DeliveryRun, RunOutcome } from './record/delivery-run.js';
@@ -211,10 +212,10 @@ export class Drain {
   ): void {
     const event = this.running.get(eventId);
     if (event === undefined) return;
-    const { name, version, data } = event;
+    const { name, version } = event;
     this.runs.push({
       handler,
-      event: { eventId, name, version, data },
+      event: { eventId, name, version, data: parsePayload(event).data },
       outcome,
       attempt,
       error,

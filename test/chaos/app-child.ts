@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import {
+  GOES_ON,
   HITS_FD,
   type ChildSettings,
   type Command,
@@ -17,6 +18,7 @@ const SCRIPT = fileURLToPath(new URL('app/child.js', import.meta.url));
 /** As an orchestrator would: soon, but not at once. */
 const RESTART_MS = 300;
 const TERM_LIMIT_MS = 20_000;
+const RESUME_EVERY_MS = 100;
 
 export type ChildState = 'booting' | 'ready' | 'paused' | 'down';
 
@@ -55,6 +57,9 @@ export class AppChild {
   private ending: Promise<void> | undefined;
   private kept = true;
   private timer: NodeJS.Timeout | undefined;
+  /** It has told that it stops, and not yet that it goes on. */
+  private stopping = false;
+  private resuming: NodeJS.Timeout | undefined;
   private readonly waiting = new Set<(message: Report | 'exit') => void>();
 
   constructor(
@@ -84,6 +89,7 @@ export class AppChild {
     });
     closeSync(log);
     this.process = child;
+    this.goesOn();
     this.state = 'booting';
     this.ordered = false;
     child.on('message', (message: Report) => this.hear(message));
@@ -91,10 +97,14 @@ export class AppChild {
     child.on('exit', (code, signal) => this.ended(code, signal));
     const lines = createInterface({ input: child.stdio[HITS_FD] as Readable });
     lines.on('line', (line) => {
+      if (line === GOES_ON) return this.goesOn();
       const [failpoint, action] = line.split(' ') as [Failpoint, FailpointAction];
       this.interrupted ??= `${action} at ${failpoint}`;
       if (action === 'kill') this.ordered = true;
-      else this.state = 'paused';
+      else {
+        this.state = 'paused';
+        this.stopping = true;
+      }
       this.listeners.onHit(this, failpoint, action);
     });
   }
@@ -106,12 +116,22 @@ export class AppChild {
   }
 
   pause(): void {
+    clearInterval(this.resuming);
     this.interrupted ??= 'stood still';
     if (this.process?.kill('SIGSTOP') === true && this.state === 'ready') this.state = 'paused';
   }
 
+  /**
+   * One that stops at a failpoint tells so right before: what comes in between is lost, which may be
+   * long on a busy machine. So it is told again until it says that it goes on.
+   */
   resume(): void {
-    if (this.process?.kill('SIGCONT') === true && this.state === 'paused') this.state = 'ready';
+    const child = this.process;
+    if (child?.kill('SIGCONT') !== true) return;
+    if (this.state === 'paused') this.state = 'ready';
+    clearInterval(this.resuming);
+    if (!this.stopping) return;
+    this.resuming = setInterval(() => child.kill('SIGCONT'), RESUME_EVERY_MS);
   }
 
   send(command: Command): void {
@@ -193,7 +213,13 @@ export class AppChild {
     for (const listener of this.waiting) listener(message);
   }
 
+  private goesOn(): void {
+    this.stopping = false;
+    clearInterval(this.resuming);
+  }
+
   private ended(code: number | null, signal: string | null): void {
+    this.goesOn();
     const booting = this.state === 'booting';
     this.process = undefined;
     this.state = 'down';

@@ -1,7 +1,6 @@
 import type { Member, System } from './system.js';
 
-const SETTLE_MS = 300;
-const HIT_LIMIT_MS = 15_000;
+const HIT_LIMIT_MS = 30_000;
 
 /** Resolves with whichever child comes to its failpoint first; the others go on. */
 export function firstHit(system: System, candidates: readonly Member[]): Promise<Member> {
@@ -12,9 +11,8 @@ export function firstHit(system: System, candidates: readonly Member[]): Promise
     let first = true;
     system.onHit = ({ member, action }) => {
       if (!first) {
-        // A second one came there before it heard that it should not. It tells so right before it
-        // stops: a SIGCONT at once might come too early.
-        if (action === 'pause') setTimeout(() => member.child.resume(), SETTLE_MS);
+        // A second one came there before it heard that it should not.
+        if (action === 'pause') member.child.resume();
         return;
       }
       first = false;

@@ -3,7 +3,6 @@ import { Prng } from './prng.js';
 import type { System } from './system.js';
 
 const READY_LIMIT_MS = 45_000;
-const SETTLE_MS = 300;
 /** In so many of the seeds all processes are killed in the end; else they must recover by themselves. */
 const KILL_ALL = 0.25;
 
@@ -15,8 +14,8 @@ const KILL_ALL = 0.25;
  */
 export async function heal(system: System, seed: string): Promise<boolean> {
   system.onHit = ({ member, action }) => {
-    // Armed while it stood still; it tells so right before it stops.
-    if (action === 'pause') setTimeout(() => member.child.resume(), SETTLE_MS);
+    // Armed while it stood still.
+    if (action === 'pause') member.child.resume();
   };
   for (const { child, database, queue, commits } of system.members) {
     database.heal();

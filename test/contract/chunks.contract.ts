@@ -75,7 +75,7 @@ export function describeChunks(context: ContractContext): void {
           index % 3 === 0 ? 'order.paid' : 'order.placed',
         );
         await bus.store.append(names.map((name) => record({ name })));
-        const jobs = pusher(bus).jobsOf(await relayOnce(bus.store));
+        const jobs = pusher(bus).jobsOf(await relayOnce(bus.store), 0);
         const pushed = jobs.flatMap(({ data }) =>
           data.deliveries.map(
             ({ position }) => `${position} ${data.handler} ${data.chunk ?? null}`,
@@ -103,7 +103,7 @@ export function describeChunks(context: ContractContext): void {
       const batch = await relayOnce(bus.store, { ...LIMITS, batchSize: 25 });
       expect(batch.events).toHaveLength(50);
       const pushed = pusher(bus)
-        .jobsOf(batch)
+        .jobsOf(batch, 0)
         .flatMap(({ data }) =>
           data.deliveries.map(({ position }) => `${position} a ${data.chunk ?? null}`),
         );

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { DataSource, type DataSourceOptions } from 'typeorm';
 import type { TestDatabase } from '../support/database.js';
+import { eventually } from '../support/wait.js';
 import type { ConnectOptions, ContractDatabase, StoreHarness } from './harness.js';
 import { sqlDatabase, type SqlWords } from './sql-database.js';
 
@@ -58,6 +59,11 @@ async function open(
     },
     endSession: async (admin, sessionId) => {
       await admin.query(`KILL ${Number(sessionId)}`);
+      // Its client knows before the server has rolled back.
+      const rest = `SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ${Number(sessionId)}`;
+      await eventually(async () => (await admin.query<unknown[]>(rest)).length === 0, {
+        what: `session ${sessionId} is gone`,
+      });
     },
   });
 }

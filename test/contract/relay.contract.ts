@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { parsePayload } from '../../lib/event/payload.js';
 import type { LoggedEvent } from '../../lib/store/event-store.js';
 import {
   appendMany,
@@ -43,7 +44,9 @@ export function describeRelay(context: ContractContext): void {
       const { events, full } = await relayOnce(store);
       expect(events.map(({ eventId }) => eventId)).toEqual(ids);
       expect(positionsOf(events)).toEqual(upTo(20));
-      expect(events.map(({ data }) => data)).toEqual(Array.from({ length: 20 }, (_, i) => i));
+      expect(events.map((event) => parsePayload(event).data)).toEqual(
+        Array.from({ length: 20 }, (_, i) => i),
+      );
       expect(full).toBe(false);
       expect(await store.hasDue()).toBe(false);
       expect(await waiting(namespace)).toBe(0);

@@ -1,7 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { defineEvent, EventHandler } from 'nestjs-durable-events';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { QueryRecorder } from '../support/emit-app.js';
 import { nextSignal } from '../support/signals.js';
 import {
   createTestBackends,
@@ -20,7 +19,6 @@ class Handlers {
 
 let backends: TestBackends;
 let app: TestApp;
-const recorder = new QueryRecorder();
 
 beforeAll(async () => {
   backends = await createTestBackends();
@@ -29,7 +27,6 @@ beforeAll(async () => {
     // Only a wake-up can be in time.
     events: { queue: backends.redis, relay: { pollInterval: '1h' }, standalone: 'allow' },
     providers: [Handlers],
-    dataSource: recorder.options,
   });
 });
 afterAll(async () => {
@@ -37,15 +34,12 @@ afterAll(async () => {
   await backends.drop();
 });
 
-const looks = () => recorder.matching(/AS due$/).length;
-
 describe('the relay of this process', () => {
   beforeEach(async () => {
     // The pass that every start of the relay begins with, or the last one of the former test.
     const relayed = nextSignal(app.signals, 'delivery.completed');
     await app.bus.emit(OrderPlaced, 'first');
     await relayed;
-    recorder.start();
   });
 
   it('is woken by the commit of a transaction that emitted', async () => {
@@ -66,18 +60,5 @@ describe('the relay of this process', () => {
       manager.transaction(() => app.bus.emit(OrderPlaced, 'nested')),
     );
     expect(await completed).toMatchObject({ eventId });
-  });
-
-  it('is left alone by transactions without emits, and by those that roll back', async () => {
-    const before = looks();
-    await app.dataSource.transaction((manager) => manager.query('SELECT 1'));
-    const failing = app.dataSource.transaction(async () => {
-      await app.bus.emit(OrderPlaced, 'lost');
-      throw new Error('changed my mind');
-    });
-    await expect(failing).rejects.toThrow('changed my mind');
-    // A wake-up would have sent its look by the time that another statement is answered.
-    await app.dataSource.query('SELECT 1');
-    expect(looks()).toBe(before);
   });
 });

@@ -5,6 +5,7 @@ import { onEvent } from '../support/inline-handler.js';
 import { nextSignal } from '../support/signals.js';
 import { emitIn, newNamespace, startApp } from '../support/start-app.js';
 import { createTestBackends, type TestApp, type TestBackends } from '../support/test-app.js';
+import { eventually } from '../support/wait.js';
 
 const Placed = defineEvent<{ id: string }>('placed', {
   entity: ({ id }) => ({ type: 'order', id }),
@@ -59,9 +60,11 @@ describe('EventLog.get', () => {
 
     const relay = await start(namespace);
     // Whichever of the two apps runs them.
-    await expect
-      .poll(async () => (await relay.log.get(eventId))?.deliveries.map(({ status }) => status))
-      .toEqual(['dead', 'completed']);
+    const ended = async () => {
+      const { deliveries = [] } = (await relay.log.get(eventId)) ?? {};
+      return deliveries.map(({ status }) => status).join() === 'dead,completed';
+    };
+    await eventually(ended, { what: 'one delivery is dead, the other one completed' });
     const history = (await relay.log.get(eventId))!;
     expect({ ...history, deliveries: [] }).toStrictEqual({ ...waiting, position: 1 });
     const [dead, completed] = history.deliveries;

@@ -31,14 +31,16 @@ async function open(connections = 1) {
   });
   const connection = new StoreConnection(dataSource, LIMIT_MS);
   const ask = () => connection.query<{ one: number }>(ONE);
-  await ask();
-  return { dataSource, proxy, connection, ask };
+  // Without the limit: a busy machine may take longer.
+  const isAlive = async () => expect(await dataSource.query(ONE.text)).toEqual([{ one: 1 }]);
+  await isAlive();
+  return { dataSource, proxy, connection, ask, isAlive };
 }
 
 it.each(['a statement', 'a transaction', 'its commit'])(
   'C14: %s on a connection that only seems to be open is given up, and the pool gets a new one',
   async (what) => {
-    const { dataSource, proxy, connection, ask } = await open();
+    const { dataSource, proxy, connection, ask, isAlive } = await open();
     const transaction = () =>
       connection.transaction(async (runner) => {
         await runner.query('SELECT 1');
@@ -51,12 +53,12 @@ it.each(['a statement', 'a transaction', 'its commit'])(
     expect(String(error)).toContain('connection terminated: no answer in 200 ms');
     const { events } = createStores(dataSource, { namespace: 'n', tables: DEFAULT_TABLES });
     expect(events.isInfrastructureError(error)).toBe(true);
-    expect(await ask()).toEqual([{ one: 1 }]);
+    await isAlive();
   },
 );
 
 it('C14: so is work on a connection of the caller', async () => {
-  const { dataSource, proxy, ask } = await open();
+  const { dataSource, proxy, isAlive } = await open();
   const runner = dataSource.createQueryRunner();
   await runner.startTransaction();
   proxy.strand();
@@ -64,7 +66,7 @@ it('C14: so is work on a connection of the caller', async () => {
     'connection terminated',
   );
   await runner.release();
-  expect(await ask()).toEqual([{ one: 1 }]);
+  await isAlive();
 });
 
 it('C14: the limit begins when the pool has given a connection', async () => {

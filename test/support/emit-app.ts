@@ -136,23 +136,25 @@ async function emptyOnMariadb(dataSource: DataSource): Promise<void> {
 /** Records every statement that TypeORM sends. Give it to the DataSource as its logger. */
 export class QueryRecorder implements Logger {
   readonly queries: string[] = [];
+  private only: QueryRunner | undefined;
 
   /** As options of a DataSource. */
   get options(): Partial<DataSourceOptions> {
     return { logger: this, logging: true };
   }
 
-  /** Statements that match, from now on. */
-  start(): void {
+  /** From now on; only what is sent through the runner, if one is given. */
+  start(only?: QueryRunner): void {
     this.queries.length = 0;
+    this.only = only;
   }
 
   matching(pattern: RegExp): string[] {
     return this.queries.filter((query) => pattern.test(query));
   }
 
-  logQuery(query: string): void {
-    this.queries.push(query);
+  logQuery(query: string, _parameters?: unknown[], runner?: QueryRunner): void {
+    if (this.only === undefined || runner === this.only) this.queries.push(query);
   }
   logQueryError(): void {}
   logQuerySlow(): void {}

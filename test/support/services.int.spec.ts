@@ -8,17 +8,21 @@ it.each([
   ['PostgreSQL', startPostgres],
   ['MariaDB', startMariadb],
   ['Redis', startRedis],
-])('a private %s is killed, comes back at the same address, and leaves', async (_name, start) => {
-  const server = await start();
-  const first = server.pid;
-  await server.kill();
-  expect(isRunning(first)).toBe(false);
-  await server.restart();
-  expect(isRunning(server.pid)).toBe(true);
-  expect(server.url).toContain(`:${server.port}`);
-  await server.stop();
-  expect(isRunning(server.pid)).toBe(false);
-});
+])(
+  'a private %s is killed, comes back at the same address, and leaves',
+  async (_name, start) => {
+    const server = await start();
+    const first = server.pid;
+    await server.kill();
+    expect(isRunning(first)).toBe(false);
+    await server.restart();
+    expect(isRunning(server.pid)).toBe(true);
+    expect(server.url).toContain(`:${server.port}`);
+    await server.stop();
+    expect(isRunning(server.pid)).toBe(false);
+  },
+  90_000,
+);
 
 it('PostgreSQL keeps what was committed before it was killed', async () => {
   const server = await startPostgres();

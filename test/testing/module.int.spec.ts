@@ -209,7 +209,11 @@ describe('observeEvents, on the real module', () => {
     const events = observeEvents(app.context);
     const place = (orderId: string) =>
       app.dataSource.transaction(() => app.bus.emit(OrderPlaced, { orderId }));
-    const waiting = events.waitFor(OrderPlaced, { handled: true, match: { orderId: 'o2' } });
+    const waiting = events.waitFor(OrderPlaced, {
+      handled: true,
+      match: { orderId: 'o2' },
+      timeout: '15s',
+    });
     await place('o1');
     await place('o2');
     const placed = await waiting;

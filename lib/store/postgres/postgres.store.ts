@@ -44,7 +44,7 @@ import { poolSize } from './pool-guard.js';
 import { connectionLoss, isContention, isInfrastructureError } from './postgres.errors.js';
 import type { PostgresLedger } from './postgres.ledger.js';
 import * as refill from './refill.sql.js';
-import { relayBatch } from './relay-batch.js';
+import { RelayBatches } from './relay-batches.js';
 import * as relay from './relay.sql.js';
 
 type Ordinal = { readonly ordinal: string };
@@ -64,6 +64,7 @@ export class PostgresEventStore implements Store {
   /** Errors that are about the database for certain, whoever let them through. */
   private readonly ownErrors: WeakSet<object>;
   private readonly connection: StoreConnection;
+  private readonly relayBatches = new RelayBatches();
   private identity = '';
 
   constructor(
@@ -177,7 +178,10 @@ export class PostgresEventStore implements Store {
   }
 
   async relay(limits: RelayLimits): Promise<RelayedBatch | 'busy'> {
-    const batch = await this.connection.use((runner) => relayBatch(runner, this.place(), limits));
+    const { tables, namespace, identity } = this;
+    const batch = await this.connection.use((runner) =>
+      this.relayBatches.next(runner, { tables, namespace, identity }, limits),
+    );
     if (batch !== 'busy' && batch.events.length > 0) this.ledger.added();
     return batch;
   }
@@ -351,10 +355,6 @@ export class PostgresEventStore implements Store {
       handlers.countWaiting(this.tables, this.namespace, ids),
     );
     return new Map(rows.map(({ handler, waiting }) => [handler, Number(waiting)]));
-  }
-
-  private place() {
-    return { tables: this.tables, namespace: this.namespace, identity: this.identity };
   }
 
   private query<Row>(statement: Statement, runner?: QueryRunner): Promise<Row[]> {

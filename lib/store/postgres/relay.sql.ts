@@ -5,12 +5,20 @@ import type { Statement } from '../statement.js';
 import type { Tables } from '../tables.js';
 import { QUEUED } from './deliveries.sql.js';
 import { eventAt, eventColumns } from './events.sql.js';
+import { selectHandlersAsJson } from './handlers.sql.js';
 import { countOwed } from './ledger.sql.js';
+import type { OutboxSnapshot } from './outbox-floor.js';
 
 /** A relay transaction that hangs must not hold the namespace's lock for long. */
 const STATEMENT_TIMEOUT = '30s';
-/** Ends the session of a relay process that was stopped in the middle of its transaction (C9). */
-const IDLE_TIMEOUT = '10s';
+/** Its plans are kept: they must be good for large tables, made on empty ones. */
+export const PASS_SETTINGS: readonly Statement[] = [
+  `statement_timeout = '${STATEMENT_TIMEOUT}'`,
+  'plan_cache_mode = force_generic_plan',
+  'enable_seqscan = off',
+  'enable_bitmapscan = off',
+  'jit = off',
+].map((setting) => ({ text: `SET LOCAL ${setting}`, values: [] }));
 
 /**
  * Whether anything is due; reads at most one row of each index. (`statement_timestamp`, because what
@@ -46,28 +54,66 @@ export function readIdentity(tables: Tables, namespace: string): Statement {
 }
 
 /**
- * The lock that makes positions gap-free and visible in order: one relay at a time per namespace,
- * until commit. No row: another relay has it. Also limits the transaction.
+ * For the rest of the transaction, the position after which {@link moveBatch} goes on. Empty: it moves
+ * nothing. So a pass is one text, and the server decides within it.
  */
-export function lockRelay(tables: Tables, namespace: string): Statement {
+const MOVE_AFTER = 'durable_events.move_after';
+
+/**
+ * The lock that makes positions gap-free and visible in order: one relay at a time per namespace,
+ * until commit. `last_position` is null: another relay has it, or there is no row. Lets the transaction
+ * move events if it has the lock and the terms hold, and forbids it else; tells what OutboxFloor asks for.
+ *
+ * What is selected beside a lock is evaluated below it, before the row is locked. So `set_config` stands
+ * outside of the subquery that locks.
+ */
+export function lockRelay(tables: Tables, namespace: string, terms?: OutboxSnapshot): Statement {
+  const { server = '', position = 0, id = 0 } = terms ?? {};
   return {
-    text: `SELECT last_position::text AS last_position,
-        set_config('statement_timeout', $2, true) AS statement_timeout,
-        set_config('idle_in_transaction_session_timeout', $3, true) AS idle_timeout
-      FROM ${tables.relay} AS relay WHERE namespace = $1 FOR UPDATE SKIP LOCKED`,
-    values: [namespace, STATEMENT_TIMEOUT, IDLE_TIMEOUT],
+    name: 'lock_relay',
+    text: `SELECT last_position::text AS last_position, server, id::text AS id, xmin::text AS xmin,
+        set_config('${MOVE_AFTER}', CASE WHEN $2 = ''
+            OR server = $2 AND last_position >= $3::bigint AND id > $4::text::xid8
+          THEN coalesce(last_position::text, '') ELSE '' END, true) AS move_after
+      FROM (
+        SELECT extract(epoch FROM pg_postmaster_start_time())::text AS server,
+          pg_current_xact_id() AS id, pg_snapshot_xmin(pg_current_snapshot()) AS xmin
+      ) AS here LEFT JOIN (
+        SELECT last_position FROM ${tables.relay} WHERE namespace = $1 FOR UPDATE SKIP LOCKED
+      ) AS locked ON true`,
+    values: [namespace, server, String(position), String(id)],
+  };
+}
+
+/** Tells one state of all handlers from others. Not `md5`, which fails on servers in FIPS mode. */
+const HANDLERS_VERSION = 'hashtextextended(handlers, 0)::text';
+
+/** The handlers, if they are others than those of that version; the transaction moves nothing then. */
+export function readOtherHandlers(tables: Tables, namespace: string, version: string): Statement {
+  return {
+    text: `SELECT handlers, ${HANDLERS_VERSION} AS version, set_config('${MOVE_AFTER}', '', true) AS move_after
+      FROM (SELECT ${selectHandlersAsJson(tables)} AS handlers) AS current
+      WHERE ${HANDLERS_VERSION} <> $2`,
+    name: 'other_handlers',
+    values: [namespace, version],
   };
 }
 
 /**
- * Moves due outbox rows to the log and makes their deliveries: one statement, so rows cross the
- * wire once. It must come after {@link lockRelay} as a statement of its own: under READ COMMITTED
- * its snapshot then holds everything the previous relay committed.
+ * Moves due outbox rows to the log and makes their deliveries, if {@link lockRelay} and
+ * {@link readOtherHandlers} let it: one statement, so rows cross the wire once. It must come after them
+ * as a statement of its own: under READ COMMITTED its snapshot then holds everything the previous relay
+ * committed. Rows are removed by where they are:
+ * a plan made for few rows would look for many one by one, or through the whole table. They are found as
+ * a range of the index of what is due: by the primary key, a plan that was made while all rows were of
+ * one namespace would walk through those of another.
+ *
+ * @param floor the number in the outbox behind which to look
  */
 export function moveBatch(
   tables: Tables,
   namespace: string,
-  lastPosition: string,
+  floor: number,
   handlers: readonly RegisteredHandler[],
   limits: RelayLimits,
 ): Statement {
@@ -77,16 +123,22 @@ export function moveBatch(
   const chunks = subscriptions.map(({ handler }) => chunkLimits(handler));
   const perName = handlersPerName(handlers);
   return {
-    text: `WITH due AS (
-        (SELECT seq FROM ${tables.outbox}
-          WHERE namespace = $1 AND scheduled_at IS NULL ORDER BY seq LIMIT $2)
+    text: `WITH go AS (
+        SELECT nullif(current_setting('${MOVE_AFTER}', true), '')::bigint AS after
+      ), due AS (
+        (SELECT ctid FROM ${tables.outbox}
+          WHERE (SELECT after FROM go) IS NOT NULL
+            AND (namespace, seq) > ($1, $3) AND namespace <= $1 AND scheduled_at IS NULL
+          ORDER BY namespace, seq LIMIT $2)
         UNION ALL
-        (SELECT seq FROM ${tables.outbox}
-          WHERE namespace = $1 AND scheduled_at <= statement_timestamp() ORDER BY scheduled_at LIMIT $2)
+        (SELECT ctid FROM ${tables.outbox}
+          WHERE (SELECT after FROM go) IS NOT NULL
+            AND namespace = $1 AND scheduled_at <= statement_timestamp() ORDER BY scheduled_at LIMIT $2)
       ), taken AS (
-        DELETE FROM ${tables.outbox} AS box USING due WHERE box.seq = due.seq RETURNING box.*
+        DELETE FROM ${tables.outbox} AS box WHERE box.ctid = ANY(ARRAY(SELECT ctid FROM due))
+        RETURNING box.*
       ), numbered AS (
-        SELECT taken.*, $3::bigint + row_number() OVER (ORDER BY seq) AS position FROM taken
+        SELECT taken.*, (SELECT after FROM go) + row_number() OVER (ORDER BY seq) AS position FROM taken
       ), logged AS (
         INSERT INTO ${tables.log} (position, namespace, event_id, name, version, category, data,
           metadata, headers, key, entity_type, entity_id, entity_version, actor_type, actor_id,
@@ -98,10 +150,10 @@ export function moveBatch(
         INSERT INTO ${tables.deliveries} (namespace, position, handler, status, epoch, chunk, attempts,
           max_attempts, queued_at, rescue_at)
         SELECT namespace, position, subscription.handler, 'queued', 0,
-          CASE WHEN size > 1 THEN $3::bigint + 1 + (position - $3::bigint - 1) / size * size END,
+          CASE WHEN size > 1 THEN after + 1 + (position - after - 1) / size * size END,
           0, subscription.max_attempts, statement_timestamp(),
           now() + $4::double precision * interval '1 millisecond'
-        FROM numbered JOIN (
+        FROM numbered CROSS JOIN go JOIN (
           SELECT event, handler, max_attempts,
             least(chunk_max, (SELECT count(*) FROM numbered) / chunk_share) AS size
           FROM unnest($5::text[], $6::text[], $7::integer[], $10::bigint[], $11::bigint[])
@@ -109,15 +161,18 @@ export function moveBatch(
         ) AS subscription ON subscription.event = numbered.name
       ), counted AS (${countOwed(tables, 'numbered', '$8', '$9')}
       ), advanced AS (
-        UPDATE ${tables.relay} SET last_position = $3::bigint + (SELECT count(*) FROM numbered)
+        UPDATE ${tables.relay} SET last_position = last_position + (SELECT count(*) FROM numbered)
         WHERE namespace = $1 AND EXISTS (SELECT FROM numbered)
       )
-      SELECT position::text AS position, ${eventColumns('numbered')} FROM numbered
+      SELECT position::text AS position, ${eventColumns('numbered')},
+        CASE WHEN scheduled_at IS NULL THEN seq::text END AS seq
+      FROM numbered
       ORDER BY numbered.position`,
+    name: 'move_batch',
     values: [
       namespace,
       limits.batchSize,
-      lastPosition,
+      floor,
       limits.rescueAfterMs,
       subscriptions.map(({ event }) => event),
       subscriptions.map(({ handler }) => handler.id),

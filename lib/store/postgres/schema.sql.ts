@@ -4,7 +4,6 @@ import type { Tables } from '../tables.js';
 export function createTables(tables: Tables): string[] {
   const index = (name: string) => `"${tables.prefix}${name}"`;
   const eventColumns = `
-      namespace text NOT NULL,
       event_id uuid NOT NULL,
       name text NOT NULL,
       version integer NOT NULL,
@@ -22,8 +21,10 @@ export function createTables(tables: Tables): string[] {
       correlation_id text,
       occurred_at timestamptz NOT NULL`;
   return [
-    // Small and hot: vacuum it early, rows only come and go.
+    // Small and hot: vacuum it early, rows only come and go. An emit's namespace is to be evaluated
+    // before `seq`, so it comes before it.
     `CREATE TABLE ${tables.outbox} (
+      namespace text NOT NULL,
       seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,${eventColumns},
       created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
       scheduled_at timestamptz
@@ -31,12 +32,13 @@ export function createTables(tables: Tables): string[] {
     `CREATE INDEX ${index('outbox_due')} ON ${tables.outbox} (namespace, seq) WHERE scheduled_at IS NULL`,
     `CREATE INDEX ${index('outbox_scheduled')} ON ${tables.outbox} (namespace, scheduled_at) WHERE scheduled_at IS NOT NULL`,
     `CREATE TABLE ${tables.log} (
-      position bigint NOT NULL,${eventColumns},
+      position bigint NOT NULL,
+      namespace text NOT NULL,${eventColumns},
       relayed_at timestamptz NOT NULL,
       PRIMARY KEY (namespace, position),
       CONSTRAINT ${index('log_event_id')} UNIQUE (event_id)
     )`,
-    `CREATE INDEX ${index('log_entity')} ON ${tables.log} (namespace, entity_type, entity_id, position)`,
+    `CREATE INDEX ${index('log_entity')} ON ${tables.log} (namespace, entity_type, entity_id, position) WHERE entity_id IS NOT NULL`,
     // Rows change a few times: room in each page keeps updates off the indexes (HOT). The key begins with
     // the position: by the namespace alone, which looks selective to a planner without statistics, it
     // would walk through all that was ever delivered.

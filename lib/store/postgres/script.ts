@@ -9,7 +9,7 @@ interface Client {
 
 /**
  * Runs several statements, one way to the server and back. Each sees what was committed before it, as
- * if it were sent alone. Their parameters may only be texts, and become part of the SQL.
+ * if it were sent alone. Their parameters become part of the SQL: texts, numbers, and arrays of them.
  *
  * @returns the rows of each
  */
@@ -20,10 +20,15 @@ export async function executeScript(
   const text = scriptOf(statements);
   // TypeORM's query() returns nothing where there are several results.
   const client = (await runner.connect()) as Client;
-  const { logger } = runner.dataSource;
+  const { logger, options } = runner.dataSource;
   logger.logQuery(text, undefined, runner);
+  const started = performance.now();
   try {
-    return (await client.query(text)).map(({ rows }) => rows);
+    const results = await client.query(text);
+    const ms = Math.round(performance.now() - started);
+    const { maxQueryExecutionTime: slowMs } = options;
+    if (slowMs && ms > slowMs) logger.logQuerySlow(ms, text, undefined, runner);
+    return results.map(({ rows }) => rows);
   } catch (error) {
     logger.logQueryError(error as Error, text, undefined, runner);
     throw new QueryFailedError(text, [], error as Error);
@@ -35,14 +40,28 @@ export function scriptOf(statements: readonly Statement[]): string {
   return statements.map(withLiterals).join(';\n');
 }
 
-function withLiterals({ text, values }: Statement): string {
-  return text.replaceAll(/\$(\d+)/g, (_parameter, number) =>
-    literal(values[Number(number) - 1] as string),
+/** Texts and quoted names, which may hold anything; and parameters. */
+const QUOTED_OR_PARAMETER = /"(?:[^"]|"")*"|'(?:[^']|'')*'|\$(\d+)/g;
+
+/** A statement without parameters that does the same. */
+export function withLiterals({ text, values }: Statement): string {
+  return text.replaceAll(QUOTED_OR_PARAMETER, (found, number?: string) =>
+    number === undefined ? found : literal(values[Number(number) - 1]),
   );
 }
 
 /** Backslashes are escaped too: it depends on the server's settings what they mean in '…'. */
-function literal(value: string): string {
-  const quoted = value.replaceAll("'", "''");
-  return value.includes('\\') ? `E'${quoted.replaceAll('\\', '\\\\')}'` : `'${quoted}'`;
+function literal(value: unknown): string {
+  const text = Array.isArray(value) ? `{${value.map(arrayItem).join()}}` : textOf(value);
+  const quoted = text.replaceAll("'", "''");
+  return text.includes('\\') ? `E'${quoted.replaceAll('\\', '\\\\')}'` : `'${quoted}'`;
+}
+
+function arrayItem(value: unknown): string {
+  return `"${textOf(value).replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
+}
+
+function textOf(value: unknown): string {
+  if (typeof value === 'string' || typeof value === 'number') return String(value);
+  throw new TypeError(`A script can't have a parameter like ${typeof value}.`);
 }

@@ -5,6 +5,7 @@ import type {
   EventEnvelope,
 } from '../../event/domain-event.js';
 import type { EventDefinition } from '../../event/event-definition.js';
+import { parsePayload } from '../../event/payload.js';
 import type { OutboxRecord } from '../../store/event-store.js';
 
 /** An event that was emitted, as it was saved. */
@@ -52,7 +53,7 @@ export function toRecordedEvent(record: OutboxRecord): RecordedEvent {
     eventId: record.eventId,
     name: record.name,
     version: record.version,
-    data: JSON.parse(record.data) as unknown,
+    ...parsePayload(record),
     key: record.key ?? undefined,
     entity:
       entityType === null || entityId === null
@@ -63,8 +64,6 @@ export function toRecordedEvent(record: OutboxRecord): RecordedEvent {
             ...(entityVersion !== null && { version: entityVersion }),
           },
     actor: actorType === null || actorId === null ? undefined : { type: actorType, id: actorId },
-    metadata:
-      record.metadata === null ? {} : (JSON.parse(record.metadata) as Record<string, unknown>),
     causationId: record.causationId ?? undefined,
     correlationId: record.correlationId ?? undefined,
     idempotencyKey: record.idempotencyKey ?? undefined,

@@ -2,7 +2,7 @@ import { subscribe } from 'node:diagnostics_channel';
 import { writeSync } from 'node:fs';
 import type { Logger } from 'typeorm';
 import { HANDLERS } from './orders.js';
-import { HITS_FD, type Failpoint, type FailpointAction } from './protocol.js';
+import { GOES_ON, HITS_FD, type Failpoint, type FailpointAction } from './protocol.js';
 
 const SIGNALS: Record<string, Failpoint> = {
   'event.emitted': 'emit.after-insert',
@@ -50,6 +50,7 @@ export class Failpoints {
     // Written before the next line, unlike a message of `process.send`.
     writeSync(HITS_FD, `${failpoint} ${action}\n`);
     process.kill(process.pid, action === 'kill' ? 'SIGKILL' : 'SIGSTOP');
+    writeSync(HITS_FD, `${GOES_ON}\n`);
     return true;
   }
 
@@ -68,7 +69,7 @@ export class Failpoints {
 
 /**
  * Reaches the relay's transaction between its claim and its commit, where no signal is: TypeORM
- * logs a statement before it sends it.
+ * logs a statement before it sends it. Where both are sent at once: after that, and before their answer.
  */
 export class RelayClaimWatch implements Logger {
   private claiming = false;
@@ -76,8 +77,10 @@ export class RelayClaimWatch implements Logger {
   constructor(private readonly failpoints: Failpoints) {}
 
   logQuery(query: string): void {
-    if (/INSERT INTO ["`]events_log["`]/.test(query)) this.claiming = true;
-    else if (this.claiming && query === 'COMMIT') {
+    if (/INSERT INTO ["`]events_log["`]|EXECUTE events_move_batch/.test(query)) {
+      this.claiming = !query.endsWith('COMMIT');
+      if (!this.claiming) setImmediate(() => this.failpoints.reach('relay.after-claim'));
+    } else if (this.claiming && query === 'COMMIT') {
       this.claiming = false;
       this.failpoints.reach('relay.after-claim');
     }

@@ -61,6 +61,8 @@ export type Report =
 
 /** The pipe on which a child says `<failpoint> <action>` right before it stops there. */
 export const HITS_FD = 4;
+/** What it says there when it goes on after a pause. */
+export const GOES_ON = 'goes on';
 
 /** Times that make recovery quick, and their relations those of the defaults. */
 export const TIMES = {

@@ -71,8 +71,8 @@ export const POSTGRES: Dialect = {
     idempotency_key, attempt, child) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
   jsonField: (column, field) => `${column}->>'${field}'`,
   beginSnapshot: ['BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'],
-  // The simple query message.
-  commitMessage: Buffer.from('Q\0\0\0\x0bCOMMIT\0', 'latin1'),
+  // The end of a simple query message, of this alone or of a whole relay pass.
+  commitMessage: Buffer.from('COMMIT\0', 'latin1'),
   dataSource: (url, child) => ({
     type: 'postgres',
     url,

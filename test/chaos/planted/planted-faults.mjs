@@ -54,14 +54,22 @@ export const PLANTED_FAULTS = [
         find: 'const batch = await this.store.relay(this.limits);',
         replace: `const batch = await this.store.relay({
           ...this.limits,
-          pushNow: (claimed) => this.pusher.push(this.pusher.jobsOf(claimed)),
+          pushNow: (claimed) => this.pusher.push(this.pusher.jobsOf(claimed, since)),
         });`,
       },
       {
-        file: 'lib/store/postgres/relay-batch.ts',
-        find: 'return { events: rows.map(toLoggedEvent), handlers,',
-        replace: `await limits.pushNow({ events: rows.map(toLoggedEvent), handlers });
-  return { events: rows.map(toLoggedEvent), handlers,`,
+        file: 'lib/store/postgres/relay-batches.ts',
+        find: '[...BEGIN, ...prepared, COMMIT]',
+        replace: '[...BEGIN, ...prepared]',
+      },
+      {
+        file: 'lib/store/postgres/relay-batches.ts',
+        find: 'const { last_position: position } = locked;',
+        replace: `const events = rows.map(toLoggedEvent);
+    if (events.length > 0) await limits.pushNow({ events, handlers });
+    // Where nothing was claimed, the failpoint is not reached.
+    await runner.query(events.length > 0 ? 'COMMIT' : 'END');
+    const { last_position: position } = locked;`,
       },
     ],
   },

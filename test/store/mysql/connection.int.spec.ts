@@ -7,6 +7,8 @@ import { MysqlConnection } from '../../../lib/store/mysql/mysql.connection.js';
 import { appendMany, handler, LIMITS, relayOnce } from '../../contract/contract-context.js';
 import { createMariadbDatabase, type TestDatabase } from '../../support/database.js';
 import { QueryRecorder } from '../../support/emit-app.js';
+import { mariadbSql } from '../../support/sql/mariadb.js';
+import { eventually } from '../../support/wait.js';
 
 const SESSION = `SELECT @@SESSION.innodb_lock_wait_timeout AS lock_wait, @@SESSION.lock_wait_timeout AS table_wait,
   @@SESSION.wait_timeout AS idle, @@SESSION.max_statement_time AS statement`;
@@ -93,10 +95,9 @@ describe('a deadlock of the library’s own transaction', () => {
     recorder.start();
     const refs = [1, 2].map((position) => ({ position, handler: 'mails', epoch: 0 }));
     const completed = store.complete(refs);
-    while (recorder.matching(/FOR UPDATE/).length === 0) {
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await eventually(async () => (await mariadbSql.lockWaits(dataSource)).length > 0, {
+      what: 'the completion has the first delivery, and waits for the second',
+    });
     await runner.query(lock('= 1'));
     await runner.commitTransaction();
     await runner.release();

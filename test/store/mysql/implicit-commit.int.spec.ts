@@ -169,6 +169,7 @@ async function handleIn(handle: (context: HandlerContext) => Promise<unknown>) {
     ],
   });
   const dead = nextSignal(worker.signals, 'delivery.dead');
+  dead.catch(() => undefined); // Not all await it.
   await emitIn(worker, Placed, { n: 1 });
   return { worker, namespace, dead };
 }

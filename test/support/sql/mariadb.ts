@@ -10,6 +10,7 @@ export const mariadbSql: TestSql = {
   series: (rows) => `(SELECT seq AS n FROM seq_1_to_${rows}) AS s`,
   sleep: (seconds) => `SLEEP(${seconds})`,
   sessionId: 'CONNECTION_ID()',
+  lockRelay: 'SKIP LOCKED',
   conflict: `SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'Deadlock found'`,
 
   async endSession(admin, sessionId) {

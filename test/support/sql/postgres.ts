@@ -9,6 +9,7 @@ export const postgresSql: TestSql = {
   series: (rows) => `generate_series(1, ${rows}) AS s(n)`,
   sleep: (seconds) => `pg_sleep(${seconds})`,
   sessionId: 'pg_backend_pid()',
+  lockRelay: 'EXECUTE events_lock_relay_',
   conflict: `DO $$ BEGIN RAISE EXCEPTION 'could not serialize' USING ERRCODE = '40001'; END $$`,
 
   async endSession(admin, sessionId) {

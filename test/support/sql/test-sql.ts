@@ -36,6 +36,8 @@ export interface TestSql {
   readonly sessionId: string;
   /** A statement that fails like one which the database asks to run again, with its transaction. */
   readonly conflict: string;
+  /** A part of what a relay pass sends first. */
+  readonly lockRelay: string;
 
   /** Ends a session. */
   endSession(admin: Admin, sessionId: string | number): Promise<void>;
