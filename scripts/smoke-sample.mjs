@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { findFreePort } from './services/free-port.mjs';
 
 const START_TIMEOUT_MS = 120_000;
-const HANDLED_TIMEOUT_MS = 10_000;
+const HANDLED_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 20_000;
 const REQUEST_TIMEOUT_MS = 5_000;
 

@@ -18,6 +18,7 @@ import { jobCount, openBull, QUEUE_KINDS } from '../support/bull.js';
 import { readDeliveries, sorted, upTo } from '../support/deliveries.js';
 import { onBatch } from '../support/inline-handler.js';
 import { QueryLog } from '../support/query-log.js';
+import { marked } from '../support/queue-mark.js';
 import { countSignals, nextSignal, recordSignals } from '../support/signals.js';
 import { emitIn, newNamespace, startApp } from '../support/start-app.js';
 import { createTestBackends, type TestApp, type TestBackends } from '../support/test-app.js';
@@ -307,10 +308,12 @@ describe('a batch', () => {
 
   it('that waits is run when the application is shut down, and waits no longer', async () => {
     const queries = new QueryLog();
-    const { app, calls } = await start(() => undefined, {
+    const { app, namespace, calls } = await start(() => undefined, {
       batch: { size: 100, wait: '5s' },
       dataSource: { logger: queries },
     });
+    // The first look after the queue asks for states, too.
+    await marked(app, await openBull(backends, 'redis', namespace), namespace);
     const completed = recordSignals(app.signals, 'delivery.completed');
     await emitUpTo(app, 3);
     // Its job is run: it has asked for the states of its deliveries.

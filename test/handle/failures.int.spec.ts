@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import {
   defineEvent,
   HandlerTimeoutError,
@@ -5,6 +6,7 @@ import {
   type HandlerContext,
 } from 'nestjs-durable-events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { FRESH_MS } from '../../lib/handle/fresh-state.js';
 import { jobCount, openBull, QUEUE_KINDS } from '../support/bull.js';
 import { sql } from '../support/database.js';
 import { readDeliveries, upTo } from '../support/deliveries.js';
@@ -193,13 +195,18 @@ describe.each(QUEUE_KINDS)('a handler that fails, on BullMQ with %s', (kind) => 
           attempt > 1 ? undefined : new Promise(() => {}),
         ),
         onEvent(Happened, { id: 'patient', timeout: 0 }, async ({ data }, { signal }) => {
-          await nextSignal(app.signals, 'delivery.completed', ({ handler }) => handler === 'hangs');
+          await hung;
           expect([data.n, signal.aborted]).toEqual([1, false]);
         }),
       ],
     });
     const failed = countSignals(app.signals, 'delivery.failed', 2);
     const completed = countSignals(app.signals, 'delivery.completed', 3);
+    const hung = nextSignal(
+      app.signals,
+      'delivery.completed',
+      ({ handler }) => handler === 'hangs',
+    );
     await emitIn(app, Happened, { n: 1 });
     for (const { error } of await failed) expect(error).toBeInstanceOf(HandlerTimeoutError);
     await completed;
@@ -353,6 +360,7 @@ describe('what is not the fault of the event costs no attempt:', () => {
     await emitIn(relays, Happened, { n: 1 });
     await pushed;
     await hideDeliveries(relays);
+    await pause(FRESH_MS);
     const works = await start('default');
     // It may have been postponed before we listen; it is again and again.
     await nextSignal(works.signals, 'delivery.postponed');

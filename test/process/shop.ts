@@ -149,7 +149,7 @@ export class Shop {
    * failure shows what was lost or done twice.
    *
    * @param options.recordEffects `once` (default), or `many`: `record` is not transactional, so it
-   *   may have run more than once where a process died in it
+   *   may have run more than once where a process died in it, or its job was lost
    */
   async expectHandled(
     orders: readonly string[],

@@ -5,6 +5,7 @@ import { openBullNamed, QUEUE_KINDS } from '../support/bull.js';
 import { proxiedQueue } from '../support/proxied.js';
 import { startRedis } from '../support/services.js';
 import { createTestBackends, type TestBackends } from '../support/test-app.js';
+import { eventually } from '../support/wait.js';
 import { noting, OwnQueue } from './own-queue.js';
 
 let backends: TestBackends;
@@ -36,7 +37,8 @@ describe.each(QUEUE_KINDS)('the generation mark of a queue on %s', (kind) => {
     const seen: number[] = [];
     own.work(noting(seen));
     await own.push([1]);
-    await expect.poll(() => seen).toEqual([1]);
+    await eventually(() => seen.length > 0, { what: 'the job has run' });
+    expect(seen).toEqual([1]);
     // BullMQ writes its metadata whenever a queue is opened.
     const version = await bull.getVersion();
     expect(version).toMatch(/^bullmq:/);

@@ -28,7 +28,8 @@ describe.each(QUEUE_KINDS)('connections to %s that only seem to be open', (kind)
     expect(performance.now() - stranded).toBeLessThan(9_000);
     const again = performance.now();
     await Promise.all(upTo(3).map((n) => own.push([n + 6])));
-    expect(performance.now() - again).toBeLessThan(2_000);
+    // Less than the time limit of one.
+    expect(performance.now() - again).toBeLessThan(4_500);
   }, 20_000);
 });
 

@@ -31,7 +31,7 @@ describe.each(QUEUE_KINDS.flatMap((kind) => FAULTS.map((fault) => ({ kind, fault
         events: { namespace, queue, shutdownTimeout: '1s' },
         providers: [onEvent(Happened, { id: 'noted' }, ({ data }) => handled.push(data.n))],
       });
-      expect(performance.now() - booting).toBeLessThan(6_000);
+      expect(performance.now() - booting).toBeLessThan(10_000);
       const failed = nextSignal(app.signals, 'relay.failed');
       for (const n of upTo(5)) await emitIn(app, Happened, { n });
       expect(String((await failed).error)).toMatch(/can't be reached/);

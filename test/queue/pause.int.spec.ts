@@ -177,7 +177,8 @@ describe.each(QUEUE_KINDS)('a worker on %s', (kind) => {
     early.pause();
     const closing = performance.now();
     await Promise.all([worker.close(5_000, 1_000), early.close(5_000, 1_000)]);
-    expect(performance.now() - closing).toBeLessThan(1_500);
+    // Less than the time it has.
+    expect(performance.now() - closing).toBeLessThan(4_500);
     // After its end nothing wakes it.
     worker.resume();
     worker.pause();
@@ -187,7 +188,8 @@ describe.each(QUEUE_KINDS)('a worker on %s', (kind) => {
     const { own, worker } = await working();
     worker.pause();
     await own.push(upTo(20).map((n) => n + 1));
-    await worker.close(1_000, 1_000);
+    // Time enough to give them back, on a busy machine too: what is cut off stays locked.
+    await worker.close(10_000, 1_000);
     const others: number[] = [];
     own.another(backends[kind]).work(noting(others));
     await eventually(() => others.length === 20, { what: 'another has run all of them' });

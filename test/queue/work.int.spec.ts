@@ -65,11 +65,13 @@ describe.each(QUEUE_KINDS)('a queue on %s', (kind) => {
       providers: [onEvent(Happened, { id: 'limited' }, () => starts.push(performance.now()))],
     });
     const completed = countSignals(app.signals, 'delivery.completed', 6);
+    // Not from the first start, which may be late: the window begins when its job is fetched.
+    const emitting = performance.now();
     await emitUpTo(app, 6);
     await completed;
     // Six starts are three windows; the third begins 600 ms after the first. Clocks and windows of
     // BullMQ leave a little room.
-    expect(starts.at(-1)! - starts[0]!).toBeGreaterThan(500);
+    expect(starts.at(-1)! - emitting).toBeGreaterThan(500);
   });
 
   it('runs lower priorities first', async () => {

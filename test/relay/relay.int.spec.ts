@@ -1,9 +1,11 @@
 import { defineEvent } from 'nestjs-durable-events';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { openBull } from '../support/bull.js';
 import { sql } from '../support/database.js';
 import { countOutbox, readDeliveries, readPositions, sorted, upTo } from '../support/deliveries.js';
 import { onEvent } from '../support/inline-handler.js';
 import { QueryLog } from '../support/query-log.js';
+import { marked } from '../support/queue-mark.js';
 import { insertLogged } from '../support/seed.js';
 import { countSignals, nextSignal, recordSignals } from '../support/signals.js';
 import { emitIn, newNamespace, startApp } from '../support/start-app.js';
@@ -152,7 +154,7 @@ describe('a busy relay', () => {
     await holder.sql`SELECT 1 FROM events_relay WHERE namespace = ${namespace} FOR UPDATE`;
     await emitIn(app, Happened, { n: 1 });
     // Passes ask for the lock, again and again, and never wait for it.
-    await queries.sent('SKIP LOCKED', queries.count('SKIP LOCKED') + 3);
+    await queries.sent(sql.lockRelay, queries.count(sql.lockRelay) + 3);
     expect(handled).toEqual([]);
     await holder.rollbackTransaction();
     await holder.release();
@@ -179,6 +181,8 @@ describe('the wake-up', () => {
   it('is not lost when it comes during a pass', async () => {
     const { app, namespace, handled } = await startRelaying(NEVER);
     const { dataSource } = app;
+    // The look after the queue waits for the relay's row, too, when it notes its first mark.
+    await marked(app, await openBull(backends, 'redis', namespace), namespace);
     const moved = recordSignals(app.signals, 'relay.moved');
     const completed = countSignals(app.signals, 'delivery.completed', 2);
     // The pass waits for whoever has taken its position; by then it has read what it will move.
@@ -226,12 +230,24 @@ describe('a delayed event', () => {
     const { app, namespace, handled } = await startRelaying();
     // An hour fast: by this process's clock it would be due at once.
     vi.useFakeTimers({ now: Date.now() + 3_600_000, toFake: ['Date'] });
-    const completed = countSignals(app.signals, 'delivery.completed', 2);
-    const { eventId } = await emitIn(app, Happened, { n: 1 }, { delay: '700ms' });
-    const [{ due }] = await app.dataSource.sql<[{ due: string }]>`
-      SELECT ${() => sql.iso('scheduled_at')} AS due FROM events_outbox WHERE event_id = ${eventId}`;
+    const { eventId } = await emitIn(app, Happened, { n: 1 }, { delay: '30m' });
+    const [{ late }] = await app.dataSource.sql<[{ late: number | string }]>`
+      SELECT COUNT(*) AS late FROM events_outbox
+      WHERE event_id = ${eventId} AND scheduled_at > ${() => sql.after(30 * 60_000)}`;
+    expect(Number(late)).toBe(0);
+    const other = nextSignal(app.signals, 'delivery.completed');
     await emitIn(app, Happened, { n: 2 });
-    await completed;
+    await other;
+    expect(handled).toEqual([2]);
+    const delayed = nextSignal(app.signals, 'delivery.completed');
+    // Both at once: it may be relayed as soon as somebody sees this.
+    const [{ due }] = await app.dataSource.transaction(async (manager) => {
+      await manager.sql`
+        UPDATE events_outbox SET scheduled_at = ${() => sql.after(700)} WHERE event_id = ${eventId}`;
+      return manager.sql<[{ due: string }]>`
+        SELECT ${() => sql.iso('scheduled_at')} AS due FROM events_outbox WHERE event_id = ${eventId}`;
+    });
+    await delayed;
     expect(handled).toEqual([2, 1]);
     const [{ relayed }] = await app.dataSource.sql<[{ relayed: string }]>`
       SELECT ${() => sql.iso('relayed_at')} AS relayed FROM events_log WHERE event_id = ${eventId}`;

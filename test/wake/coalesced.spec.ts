@@ -37,7 +37,6 @@ it('runs at once, and then not before the gap has passed: once for all calls mea
     coalesced.trigger();
     await new Promise(setImmediate);
   }
-  expect(runs).toHaveLength(1);
   await second.promise;
   // Timers may be a little early.
   expect((runs[1] ?? 0) - (runs[0] ?? 0)).toBeGreaterThan(25);

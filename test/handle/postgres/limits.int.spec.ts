@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
+import { once, type EventEmitter } from 'node:events';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { readDeliveries } from '../../support/deliveries.js';
 import { nextSignal, recordSignals } from '../../support/signals.js';
-import { emitIn, startApp } from '../../support/start-app.js';
+import { emitIn } from '../../support/start-app.js';
 import { createTestBackends, type TestBackends } from '../../support/test-app.js';
 import { Ordered, startReserving, type Reserve } from '../reserving-app.js';
 
@@ -11,27 +12,20 @@ beforeAll(async () => {
 });
 afterAll(() => backends.drop());
 
-/** The database ends sessions that are idle in a transaction for 200 ms, in new connections. */
-async function limitIdleTransactions(): Promise<void> {
-  const app = await startApp({
-    url: backends.database.url,
-    events: { workers: { enabled: false } },
-  });
-  const set = (how: string) =>
-    app.dataSource.query(`ALTER DATABASE "${backends.database.name}" ${how}`);
-  await set("SET idle_in_transaction_session_timeout = '200ms'");
-  onTestFinished(async () => {
-    await set('RESET idle_in_transaction_session_timeout');
-  });
-}
+/** Is idle in its transaction until the database has ended the session for it: this transaction's limit only. */
+const idle: Reserve = async ({ manager }) => {
+  const connection = (await manager.queryRunner!.connect()) as EventEmitter;
+  const ended = once(connection, 'error');
+  await manager.query("SET LOCAL idle_in_transaction_session_timeout = '100ms'");
+  await ended;
+};
 
 it.each<[string, Reserve]>([
   ['and then goes on', ({ manager }) => manager.query('SELECT 1')],
   ['and returns', () => undefined],
 ])('a handler that is idle for longer than the database allows dies %s', async (_how, after) => {
-  await limitIdleTransactions();
   const { app, namespace } = await startReserving(backends, async (context, reserving) => {
-    await reserving.dataSource.query('SELECT pg_sleep(0.6)');
+    await idle(context, reserving);
     await after(context, reserving);
   });
   const postponed = recordSignals(app.signals, 'delivery.postponed');
