@@ -89,7 +89,9 @@ it.each<When>(['before the handler runs', 'before the commit'])(
     const postponed = nextSignal(app.signals, 'delivery.postponed');
     const completed = nextSignal(app.signals, 'delivery.completed');
     await emitIn(app, Ordered, { n: 1 });
-    expect(String((await postponed).error)).toMatch(/administrator command|lost/);
+    // What the driver says depends on whether it writes before the server has hung up.
+    expect((await postponed).error).toBeInstanceOf(Error);
+    expect(ended).toBe(true);
     expect(await completed).toMatchObject({ attempt: 1 });
     expect(await readDeliveries(app.dataSource, namespace)).toMatchObject([{ attempts: 1 }]);
   },
