@@ -8,6 +8,14 @@ import { unprivilegedUser } from './unprivileged-user.mjs';
 
 const run = promisify(execFile);
 
+/**
+ * Its files, and none of others: at its start MariaDB deletes all temporary tables in its `tmpdir`,
+ * where another server may be using them.
+ *
+ * @param {string} folder
+ */
+const places = (folder) => [`--datadir=${join(folder, 'data')}`, `--tmpdir=${folder}`];
+
 export function hasMariadbBinaries() {
   return findBinFolder(['mariadbd']) !== undefined && installer() !== undefined;
 }
@@ -37,7 +45,7 @@ export async function startMariadb() {
     async prepare(folder) {
       await run(
         join(scripts, 'mariadb-install-db'),
-        ['--no-defaults', `--datadir=${join(folder, 'data')}`]
+        ['--no-defaults', ...places(folder)]
           // Anybody on this machine may come in as root: it is theirs for a minute.
           .concat(['--auth-root-authentication-method=normal', '--skip-test-db']),
         { cwd: folder, ...user },
@@ -45,7 +53,7 @@ export async function startMariadb() {
     },
     command: (folder, port) => [
       join(bin, 'mariadbd'),
-      ['--no-defaults', `--datadir=${join(folder, 'data')}`]
+      ['--no-defaults', ...places(folder)]
         .concat(['--bind-address=127.0.0.1', `--port=${port}`])
         .concat([`--socket=${join(folder, 'socket')}`, `--pid-file=${join(folder, 'mariadb.pid')}`])
         // Only a crash of the machine needs fsync, and its data is gone then anyway; 2 is the
