@@ -9,6 +9,7 @@ describe.each(BACKENDS)('SIGTERM, with BullMQ on %s', (backend) => {
       const orders = orderIds(60);
       const first = await shop.start({ importOrder, work: { record: 'gated' } });
       first.send({ do: 'emit', orders });
+      await first.told('emitted');
       const running = await first.toldTimes('started', 50, ({ handler }) => handler === 'record');
       first.kill('SIGTERM');
       await first.told('closing');
