@@ -113,10 +113,11 @@ export function isInfrastructureError(
   if (!(cause instanceof Error)) return false;
   // Out of a handler, only what TypeORM reports is about a database.
   if (from === 'handler' && !(error instanceof QueryFailedError)) return false;
-  const { errno, code } = cause;
-  if (typeof errno === 'number' && errno > 0) {
-    return TRANSIENT.has(errno) && !(from === 'handler' && HANDLERS_OWN.has(errno));
+  const number = numberOf(cause);
+  if (number !== undefined) {
+    return TRANSIENT.has(number) && !(from === 'handler' && HANDLERS_OWN.has(number));
   }
+  const { code } = cause;
   if (typeof code === 'string' && CONNECTION_CODES.has(code)) return true;
   if (cause instanceof AggregateError) {
     return cause.errors.some((each) => isInfrastructureError(each, 'store'));
@@ -129,7 +130,7 @@ export function isInfrastructureError(
  * worked; nor a SELECT that was not to wait for a lock, or only so long.
  */
 export function damageOf(error: unknown, text = ''): TransactionDamage | undefined {
-  switch (causeOf(error)?.errno) {
+  switch (numberOf(causeOf(error))) {
     case DEADLOCK:
     case LOCK_TABLE_FULL:
     case RECORD_CHANGED:
@@ -144,21 +145,28 @@ export function damageOf(error: unknown, text = ''): TransactionDamage | undefin
 /** See the contract. */
 export function connectionLoss(error: unknown): ConnectionLoss | undefined {
   const cause = causeOf(error);
-  if (typeof cause?.errno === 'number' && cause.errno > 0) {
-    if (SESSION_ENDED.has(cause.errno)) return 'ended';
-    return SESSION_GONE.has(cause.errno) ? 'unexplained' : undefined;
+  const number = numberOf(cause);
+  if (number !== undefined) {
+    if (SESSION_ENDED.has(number)) return 'ended';
+    return SESSION_GONE.has(number) ? 'unexplained' : undefined;
   }
   return isInfrastructureError(cause) ? 'unexplained' : undefined;
 }
 
 /** Whether the database answered, and only chose another transaction; see the contract. */
 export function isContention(error: unknown): boolean {
-  return isLockConflict(error) || causeOf(error)?.errno === LOCK_TAKEN;
+  return isLockConflict(error) || numberOf(causeOf(error)) === LOCK_TAKEN;
 }
 
 /** Whether a transaction of the library's own may just be run again. */
 export function isLockConflict(error: unknown): boolean {
   return damageOf(error) !== undefined;
+}
+
+/** The server's number. Of an error that came without a statement, mysql2 gives it as `code`. */
+function numberOf(cause: DriverError | undefined): number | undefined {
+  const number = cause?.errno ?? cause?.code;
+  return typeof number === 'number' && number > 0 ? number : undefined;
 }
 
 function causeOf(error: unknown): DriverError | undefined {

@@ -1,6 +1,14 @@
 import { QueryFailedError } from 'typeorm';
 import { describe, expect, it } from 'vitest';
-import { damageOf, isInfrastructureError } from '../../../lib/store/mysql/mysql.errors.js';
+import {
+  connectionLoss,
+  damageOf,
+  isInfrastructureError,
+} from '../../../lib/store/mysql/mysql.errors.js';
+
+/** What comes while no statement is under way: mysql2 gives its number as `code`. */
+const unasked = (code: number) =>
+  Object.assign(new Error('from the server'), { code, fatal: true });
 
 const server = (errno: number) =>
   new QueryFailedError('SELECT 1', [], Object.assign(new Error('from the server'), { errno }));
@@ -58,6 +66,24 @@ describe('isInfrastructureError', () => {
     expect(isInfrastructureError(new AggregateError([own]))).toBe(true);
     expect(isInfrastructureError('no error')).toBe(false);
     expect(isInfrastructureError(new Error('no database in it'))).toBe(false);
+  });
+});
+
+describe('connectionLoss', () => {
+  it.each([
+    [1053, 'ended'],
+    [1927, 'ended'],
+    [2013, 'unexplained'],
+    [4031, 'unexplained'],
+    [1062, undefined],
+  ])('%d is a session that was lost: %s, also between statements', (errno, loss) => {
+    expect(connectionLoss(server(errno))).toBe(loss);
+    expect(connectionLoss(unasked(errno))).toBe(loss);
+  });
+
+  it('is what the driver says of its connection', () => {
+    expect(connectionLoss(driver('read ECONNRESET', 'ECONNRESET'))).toBe('unexplained');
+    expect(connectionLoss(new Error('no database in it'))).toBeUndefined();
   });
 });
 
