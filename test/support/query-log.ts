@@ -27,7 +27,7 @@ export class QueryLog implements Logger {
     for (const resolve of waiting) resolve();
   }
 
-  logQueryError(): void {}
+  logQueryError(_error: string | Error): void {}
   logQuerySlow(): void {}
   logSchemaBuild(): void {}
   logMigration(): void {}

@@ -11,6 +11,12 @@ const LOST = new Set(['26000', '42P05', '0A000']);
 const OFTEN_MS = 60_000;
 
 /**
+ * Names of what a driver's connection has prepared: by all stores, for those of one DataSource share its
+ * connections.
+ */
+const prepared = new WeakMap<object, Set<string>>();
+
+/**
  * Statements that a connection parses and plans once. A pooler that gives each transaction another
  * connection (PgBouncer) loses them: once that happens often, they are sent whole.
  *
@@ -19,8 +25,6 @@ const OFTEN_MS = 60_000;
  */
 export class PreparedStatements {
   private readonly names = new Map<string, string>();
-  /** By connection. */
-  private readonly prepared = new WeakMap<object, Set<string>>();
   private usable = true;
   private lostAt = -Infinity;
 
@@ -37,7 +41,7 @@ export class PreparedStatements {
   }
 
   private lost(connection: object, now: number): void {
-    this.prepared.delete(connection);
+    prepared.delete(connection);
     if (now - this.lostAt < OFTEN_MS) this.usable = false;
     this.lostAt = now;
   }
@@ -46,8 +50,8 @@ export class PreparedStatements {
   async use(runner: QueryRunner, statements: readonly Statement[]): Promise<readonly Statement[]> {
     if (!this.usable) return statements;
     const connection = (await runner.connect()) as object;
-    const names = this.prepared.get(connection) ?? new Set();
-    this.prepared.set(connection, names);
+    const names = prepared.get(connection) ?? new Set();
+    prepared.set(connection, names);
     const used: Statement[] = [];
     for (const statement of statements) {
       const { text, values } = statement;
