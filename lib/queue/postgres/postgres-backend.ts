@@ -30,7 +30,10 @@ export class PostgresBackend implements BullBackend {
   readonly watchIntervalMs = 4_000;
   private readonly config: pg.PoolConfig;
   private readonly pool: pg.Pool;
+  /** All of the pool's that are open, in use or not. */
+  private readonly clients = new Set<pg.PoolClient>();
   private prepared = false;
+  private disconnected = false;
 
   /** BullMQ describes a pool by a type of its own, which node-postgres' overloads don't match. */
   private get connection(): PostgresConnectionOptions {
@@ -52,8 +55,8 @@ export class PostgresBackend implements BullBackend {
       ...this.config,
     });
     this.pool.on('error', () => undefined); // An idle connection was lost; the pool opens another.
-    // One that is lost while in use fails its query; without a listener it would end the process.
-    this.pool.on('connect', (client) => client.on('error', () => undefined));
+    this.pool.on('connect', (client) => this.keep(client));
+    this.pool.on('remove', (client) => this.clients.delete(client));
     // BullMQ adds a listener per queue and worker.
     this.pool.setMaxListeners(0);
     this.description = `PostgreSQL at ${place(this.config)}`;
@@ -96,8 +99,21 @@ export class PostgresBackend implements BullBackend {
     void this.dropIdle();
   }
 
+  /**
+   * The pool alone would wait for what is in use: a worker that BullMQ closed before it was ready
+   * takes a connection for LISTEN all the same, and never gives it back.
+   */
   async disconnect(): Promise<void> {
-    await this.pool.end();
+    this.disconnected = true;
+    this.pool.end().catch(() => undefined);
+    await Promise.all([...this.clients].map((client) => client.end()));
+  }
+
+  private keep(client: pg.PoolClient): void {
+    this.clients.add(client);
+    // One that is lost while in use fails its query; without a listener it would end the process.
+    client.on('error', () => undefined);
+    if (this.disconnected) client.end().catch(() => undefined);
   }
 
   /** On a connection of its own: migrations may take longer than a query of the pool. */
