@@ -112,8 +112,11 @@ export class PostgresListener implements Listener {
     client.on('error', () => undefined);
     client.on('notification', () => this.onWake());
     const ended = once(client, 'end');
+    // It fails where the connection does, which may be before anybody waits for it.
+    ended.catch(() => undefined);
     try {
-      await client.connect();
+      // One that is ended while it connects tells of nothing but its end.
+      await Promise.race([client.connect(), ended]);
       await client.query(`LISTEN ${pg.escapeIdentifier(this.channel)}`);
       // What was told while there was no connection is lost.
       this.onWake();
