@@ -54,6 +54,12 @@ export class Failpoints {
     return true;
   }
 
+  /** For a place in the last attempt of the handler `flaky`. */
+  get isArmedLate(): boolean {
+    const { failpoint } = this.armed ?? {};
+    return failpoint === 'deliver.late-failure' || failpoint === 'deliver.late-success';
+  }
+
   /** Whether this attempt stood still before its transaction. */
   isLate(position: number, attempt: number): boolean {
     return this.late === `${position}/${attempt}`;

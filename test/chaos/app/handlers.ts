@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import {
@@ -19,6 +20,8 @@ import {
   OrderPlaced,
   UNRECOVERABLE,
 } from './orders.js';
+
+const EVERY_MS = 20;
 
 export const CHILD_NAME = Symbol('child name');
 
@@ -56,6 +59,7 @@ export class OrderHandlers {
   async flaky(event: OrderEvent, context: HandlerContext): Promise<void> {
     const { fails, unrecoverable } = flakyPlan(event.data.orderId, event.data.n);
     if (unrecoverable) throw new UnrecoverableEventError(UNRECOVERABLE);
+    if (context.isLastAttempt && this.failpoints.isArmedLate) await this.othersEnded(event);
     if (context.isLastAttempt) this.failpoints.reach('deliver.late-failure');
     const late = context.isLastAttempt && this.failpoints.reach('deliver.late-success');
     if (context.attempt <= fails && !late) throw new Error('planned: not this time');
@@ -75,6 +79,20 @@ export class OrderHandlers {
   @EventHandler(OrderFollowed, { id: HANDLERS.follow })
   async follow(event: OrderEvent, context: HandlerContext): Promise<void> {
     await this.leaveEffect(this.dataSource.manager, event, context);
+  }
+
+  /**
+   * Until the event's other deliveries are done or dead: a process that stands still in a handler's
+   * transaction keeps its delivery's row, and nobody else can go on with that.
+   */
+  private async othersEnded({ position }: OrderEvent): Promise<void> {
+    for (;;) {
+      const queued = await this.dataSource.sql<unknown[]>`
+        SELECT handler FROM events_deliveries
+        WHERE position = ${position} AND handler <> ${HANDLERS.flaky} AND status = 'queued'`;
+      if (queued.length === 0) return;
+      await delay(EVERY_MS);
+    }
   }
 
   private async leaveEffect(
