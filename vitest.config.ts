@@ -12,7 +12,8 @@ export const shared = {
       { find: /^nestjs-durable-events\/(.+)$/, replacement: here('./lib/$1/index.ts') },
     ],
   },
-  test: { testTimeout: 20_000, hookTimeout: 30_000, retry: 0 },
+  // Long: nothing is waited for by time, and a machine with other things to do may take long.
+  test: { testTimeout: 60_000, hookTimeout: 60_000, retry: 0 },
 };
 
 /** Finds the services once for all projects, which inherit what it provides. */

@@ -148,7 +148,9 @@ export async function startOwn({ title, variable, debianPackage, ask, isInstalle
     );
   }
   const { url, pid, stop } = await start();
-  return { url, found: `${await ask(url)} started for this run, pid ${pid}, ${url}`, stop };
+  // It has answered already, and may be slow to do so again.
+  const version = await ask(url).catch(() => 'unknown version');
+  return { url, found: `${version} started for this run, pid ${pid}, ${url}`, stop };
 }
 
 function defaultPostgresUrls() {

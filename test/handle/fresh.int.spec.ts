@@ -2,10 +2,11 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { defineEvent, type EventsModuleOptions } from 'nestjs-durable-events';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { FRESH_MS } from '../../lib/handle/fresh-state.js';
-import { QUEUE_KINDS, type QueueKind } from '../support/bull.js';
+import { openBull, QUEUE_KINDS, type QueueKind } from '../support/bull.js';
 import { readDeliveries } from '../support/deliveries.js';
 import { onEvent } from '../support/inline-handler.js';
 import { QueryLog } from '../support/query-log.js';
+import { marked } from '../support/queue-mark.js';
 import { nextSignal } from '../support/signals.js';
 import { emitIn, newNamespace, startApp } from '../support/start-app.js';
 import { createTestBackends, type TestBackends } from '../support/test-app.js';
@@ -53,6 +54,8 @@ it.each(QUEUE_KINDS)('%s: what has waited is asked for', async (kind) => {
   const namespace = newNamespace();
   const relays = await start(kind, namespace, new QueryLog(), { workers: { queues: ['idle'] } });
   const pushed = nextSignal(relays.signals, 'relay.pushed');
+  // Its first look pushes again what it finds.
+  await marked(relays, await openBull(backends, kind, namespace), namespace);
   await emitIn(relays, Happened, {});
   await pushed;
   await pause(FRESH_MS);

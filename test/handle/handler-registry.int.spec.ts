@@ -134,7 +134,7 @@ describe('HandlerRegistry.retire', () => {
     });
     await register(app, namespace, 'gone');
     const emitting = app.dataSource.transaction(() =>
-      app.bus.emitMany(upTo(200).map((n) => [Happened, { n }] as const)),
+      app.bus.emitMany(upTo(60).map((n) => [Happened, { n }] as const)),
     );
     const moved = nextSignal(app.signals, 'relay.moved');
     await emitting;

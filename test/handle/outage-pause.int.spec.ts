@@ -87,7 +87,7 @@ describe.each(QUEUE_KINDS)('with the queue on %s, a database that goes away', (k
     expect(postponed.length).toBeLessThanOrEqual(2 * CONCURRENCY * CHUNK);
     expect(pauses).toHaveLength(1);
     const resumed = nextSignal(app.signals, 'workers.resumed');
-    const completed = countSignals(app.signals, 'delivery.completed', EVENTS);
+    const completed = countSignals(app.signals, 'delivery.completed', EVENTS, () => true, 30_000);
     proxy.heal();
     expect((await resumed).pausedMs).toBeGreaterThanOrEqual(Math.floor(outageMs));
     await completed;
@@ -106,7 +106,7 @@ describe.each(QUEUE_KINDS)('with the queue on %s, a database that goes away', (k
     await paused;
     const closing = performance.now();
     await app.close();
-    expect(performance.now() - closing).toBeLessThan(3_000);
+    expect(performance.now() - closing).toBeLessThan(8_000);
     // Nobody asks a closed app's database any more; the next question was due within this time.
     const asked = vi.spyOn(app.dataSource, 'createQueryRunner');
     await new Promise((resolve) => setTimeout(resolve, 1_500));
@@ -146,7 +146,10 @@ it('C12: a revoked grant: the database answers, so the pauses grow until it is g
   });
   await role.revoke('SELECT', 'events_deliveries');
   const resumed = countSignals(app.signals, 'workers.resumed', 3);
-  await admin.dataSource.transaction(() => admin.bus.emit(Happened, { n: 1 }));
+  // Several: with one, the next report comes as late as its wait, and may count as another outage.
+  await admin.dataSource.transaction(() =>
+    admin.bus.emitMany(upTo(10).map((n) => [Happened, { n }] as const)),
+  );
   const pauses = (await resumed).map(({ pausedMs }) => pausedMs);
   expect(pauses[0]).toBeGreaterThanOrEqual(500);
   expect(pauses[1]).toBeGreaterThanOrEqual(1_000);

@@ -262,7 +262,8 @@ describe('a transactional handler', () => {
   // The driver of MariaDB waits for a free one as long as it takes.
   it.runIf(onPostgres)('costs no attempt when there is no free connection', async () => {
     const { app, namespace } = await startTransactional((n, context) => effect(context, n), {
-      dataSource: pool(1, 800),
+      // Far more than a stall takes.
+      dataSource: pool(1, 2_500),
     });
     const failed = recordSignals(app.signals, 'delivery.failed');
     const postponed = nextSignal(app.signals, 'delivery.postponed');
@@ -272,7 +273,10 @@ describe('a transactional handler', () => {
     const greedy = app.dataSource.createQueryRunner();
     const off = app.signals.on('delivery.started', () => {
       off();
-      void greedy.query(`SELECT ${sql.sleep(1.1)}`).then(() => greedy.release());
+      void greedy
+        .query(`SELECT ${sql.sleep(3)}`)
+        .catch(() => undefined)
+        .finally(() => void greedy.release());
     });
     await app.dataSource.transaction(() => app.bus.emit(Ordered, { n: 1 }));
     await postponed;

@@ -5,7 +5,7 @@ import { createTestDatabase } from '../support/database.js';
 import { upTo } from '../support/deliveries.js';
 import { onEvent } from '../support/inline-handler.js';
 import { startRedis } from '../support/services.js';
-import { nextSignal, recordSignals } from '../support/signals.js';
+import { BULK_MS, countSignals, nextSignal, recordSignals } from '../support/signals.js';
 import { startApp } from '../support/start-app.js';
 import { deferred, eventually } from '../support/wait.js';
 import { ownServer } from './servers.js';
@@ -20,7 +20,7 @@ const RUNNING = { tx: 30, plain: 20 };
 it(
   'D5: FLUSHALL while 10,000 deliveries wait and 50 run: noticed within 5 s, all completed, no ' +
     'transactional effect twice',
-  { timeout: 90_000 },
+  { timeout: 180_000 },
   async () => {
     const database = await createTestDatabase();
     onTestFinished(() => database.drop());
@@ -38,6 +38,8 @@ it(
           plain: { concurrency: RUNNING.plain },
         },
         rescue: { after: '1h', interval: '1h' },
+        // All wait for the gate.
+        defaults: { timeout: 0 },
       },
       providers: [
         onEvent(Placed, { id: 'tx', transactional: true }, async ({ data }, { manager }) => {
@@ -65,7 +67,7 @@ it(
     });
 
     const wiped = nextSignal(app.signals, 'queue.wiped');
-    const refilled = nextSignal(app.signals, 'queue.refilled');
+    const refilled = countSignals(app.signals, 'queue.refilled', 1, () => true, BULK_MS);
     const client = new Redis(redis.url);
     onTestFinished(() => client.disconnect());
     const at = performance.now();

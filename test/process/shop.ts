@@ -8,7 +8,7 @@ import { eventually } from '../support/wait.js';
 import type { ShopCommand, ShopConfig, ShopMessage } from './children/shop.config.js';
 
 // Several processes start in each test, and a busy machine starts them slowly.
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: 120_000 });
 
 export type ShopProcess = ChildApp<ShopCommand, ShopMessage>;
 export type Backend = 'redis' | 'postgres';
@@ -19,7 +19,7 @@ type ShopSettings = Partial<ShopConfig>;
 /** How long a shop process has to shut down. */
 export const GRACE_MS = 3_000;
 /** For the end of the process itself, on a busy machine. */
-export const SLACK_MS = 2_000;
+export const SLACK_MS = 4_000;
 
 /** A lost job is found, and a dead process's job is taken over, within a second or two. */
 const FAST: ShopConfig['events'] = {

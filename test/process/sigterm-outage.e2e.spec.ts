@@ -20,6 +20,8 @@ describe('SIGTERM while Redis is out of reach', () => {
     const child = await shop.start({
       onSigterm: 'close',
       work: { record: 'gated', reserve: 'gated' },
+      // Longer than a machine stands still: a job whose lock expires is run twice.
+      events: { workers: { pollInterval: '200ms', lockDuration: '5s' } },
     });
     child.send({ do: 'emit', orders: ['o1'] });
     await child.toldTimes('started', 2);

@@ -29,6 +29,8 @@ describe.each(QUEUE_KINDS)('three relays on one database, on BullMQ with %s', (k
       const start = () =>
         startApp({
           url: backends.database.url,
+          // Three pools of ten are a third of what a PostgreSQL allows by default.
+          dataSource: { poolSize: 5 },
           events: { namespace, queue: backends[kind] },
           providers: HANDLERS.map((id) =>
             onEvent(Counted, { id }, ({ eventId }) => {

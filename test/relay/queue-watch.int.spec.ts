@@ -60,8 +60,8 @@ describe.each(QUEUE_KINDS)('a wipe of the queue, on BullMQ with %s', (kind) => {
         app.bus.emitMany(upTo(EVENTS).map((n) => [Happened, { n }] as const)),
       );
       await Promise.all([pushed, running.promise]);
-      const wiped = nextSignal(app.signals, 'queue.wiped');
-      const refilled = nextSignal(app.signals, 'queue.refilled');
+      const wiped = countSignals(app.signals, 'queue.wiped', 1, () => true, BULK_MS);
+      const refilled = countSignals(app.signals, 'queue.refilled', 1, () => true, BULK_MS);
       await wipeQueue(backends, kind);
       // One that is under way may notice it, or have looked before it.
       const looks = vi.spyOn(QueueWatch.prototype, 'check');
@@ -168,13 +168,13 @@ describe.each(QUEUE_KINDS)('a wipe of the queue, on BullMQ with %s', (kind) => {
     const pushed = nextSignal(app.signals, 'relay.pushed');
     await emitIn(app, Happened, { n: 1 });
     await pushed;
-    const refilled = nextSignal(app.signals, 'queue.refilled');
+    const refilled = countSignals(app.signals, 'queue.refilled', 1, () => true, BULK_MS);
     const failed = nextSignal(app.signals, 'rescue.failed');
     await app.dataSource.query('ALTER TABLE events_handlers RENAME TO events_handlers_away');
     await wipeQueue(backends, kind);
     await failed;
     await app.dataSource.query('ALTER TABLE events_handlers_away RENAME TO events_handlers');
-    expect(await refilled).toMatchObject({ deliveries: 1 });
+    expect(await refilled).toMatchObject([{ deliveries: 1 }]);
   });
 });
 

@@ -12,6 +12,7 @@ import { DEFAULT_TABLES } from '../../lib/store/migrations/migrator.js';
 import { insertDeliveries, insertLogged } from '../support/seed.js';
 import { recordSignals } from '../support/signals.js';
 import type { TestBackends } from '../support/test-app.js';
+import { eventually } from '../support/wait.js';
 
 /** What a relay process has of the watch, without its timers: every look is taken by hand. */
 export interface WatchingProcess {
@@ -37,6 +38,7 @@ export async function watchingProcess(
   const scope = { namespace, identity: await store.prepare() };
   const queue = new BullEventQueue(new RedisBackend(redis, prefix, signals), scope, signals);
   onTestFinished(() => queue.close(1_000));
+  await eventually(() => queue.ready().then(() => true), { what: 'the queue is connected' });
   const pushes: number[] = [];
   const push = queue.push.bind(queue);
   queue.push = (jobs) => {

@@ -81,6 +81,8 @@ export async function jobCount(bull: Queue): Promise<number> {
   return Object.values(counts).reduce((sum, count) => sum + count, 0);
 }
 
+const DELETE_ALL = `for _, key in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('DEL', key) end`;
+
 /** Takes every job of a file's queues, as FLUSHALL or a restored backup of the queue does. */
 export async function wipeJobs(backends: TestBackends, kind: QueueKind): Promise<void> {
   if (kind === 'postgres') {
@@ -89,8 +91,8 @@ export async function wipeJobs(backends: TestBackends, kind: QueueKind): Promise
   }
   const { prefix } = backends.redis as { prefix: string };
   const redis = new Redis(inject('redisUrl'));
-  const keys = await redis.keys(`${prefix}*`);
-  if (keys.length > 0) await redis.del(keys);
+  // At once, as FLUSHALL: a job added between two commands would keep its key and lose its place.
+  await redis.eval(DELETE_ALL, 0, `${prefix}*`);
   redis.disconnect();
 }
 

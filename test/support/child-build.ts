@@ -8,6 +8,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -35,7 +36,11 @@ export function buildChildren(): string {
     text: readFileSync(join(ROOT, path), 'utf8'),
   }));
   const folder = join(CACHE, digest(sources));
-  if (existsSync(folder)) return folder;
+  if (existsSync(folder)) {
+    // Used now: copies of the repository may share this folder, and remove what is old.
+    utimesSync(folder, new Date(), new Date());
+    return folder;
+  }
   mkdirSync(CACHE, { recursive: true });
   const draft = mkdtempSync(join(CACHE, 'draft-'));
   for (const { path, text } of sources) write(join(draft, toJs(path)), transpile(path, text));

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TcpProxy } from './proxy.js';
+import { eventually } from './wait.js';
 
 describe('TcpProxy', () => {
   let echo: Server;
@@ -62,6 +63,7 @@ describe('TcpProxy', () => {
     await say(client, 'hello');
     proxy.blackhole();
     const late = await open();
+    await eventually(() => proxy.clients === 2, { what: 'the proxy has both connections' });
     const answers: unknown[] = [];
     for (const socket of [client, late]) {
       socket.on('data', (data) => answers.push(data));

@@ -34,7 +34,7 @@ it('PostgreSQL keeps what was committed before it was killed', async () => {
   } finally {
     await server.stop();
   }
-});
+}, 90_000);
 
 it('a test database is dropped although somebody is connected to it', async () => {
   const database = await createTestDatabase();

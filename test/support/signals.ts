@@ -2,7 +2,7 @@ import type { SignalCatalogue, SignalName, Signals } from 'nestjs-durable-events
 
 type Match<Name extends SignalName> = (message: SignalCatalogue[Name]) => boolean;
 
-const TIMEOUT_MS = 15_000;
+const TIMEOUT_MS = 30_000;
 /** For hundreds of deliveries, each a commit that waits for the disk; and for the test around them. */
 export const BULK_MS = 60_000;
 

@@ -10,7 +10,7 @@ const INTERVAL_MS = 10;
  */
 export async function eventually<T>(
   probe: () => T | Promise<T>,
-  { timeout = 10_000, what }: { timeout?: number; what: string },
+  { timeout = 30_000, what }: { timeout?: number; what: string },
 ): Promise<NonNullable<T>> {
   const deadline = Date.now() + timeout;
   for (;;) {

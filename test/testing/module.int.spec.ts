@@ -225,7 +225,9 @@ describe('observeEvents, on the real module', () => {
       events.waitFor(OrderPlaced, { timeout: '50ms', match: { orderId: 'o3', total: 1 } }),
     ).rejects.toThrow("orderId: expected 'o3', was 'o1'");
     await app.dataSource.transaction(() => app.bus.emit(OrderPaid, { orderId: 'o1' }));
-    await expect(events.waitFor('order.paid', { handled: true })).rejects.toThrow('no money');
+    await expect(events.waitFor('order.paid', { handled: true, timeout: '15s' })).rejects.toThrow(
+      'no money',
+    );
     await expect(events.waitFor('order.lost', { timeout: 10 })).rejects.toThrow(
       'No order.lost was committed',
     );
