@@ -112,10 +112,9 @@ export class PostgresListener implements Listener {
     client.on('error', () => undefined);
     client.on('notification', () => this.onWake());
     const ended = once(client, 'end');
-    // It fails where the connection does, which may be before anybody waits for it.
-    ended.catch(() => undefined);
     try {
-      // One that is ended while it connects tells of nothing but its end.
+      // One that is ended while it connects tells of nothing but its end. And who listens from now on
+      // hears of a failure before it is awaited below.
       await Promise.race([client.connect(), ended]);
       await client.query(`LISTEN ${pg.escapeIdentifier(this.channel)}`);
       // What was told while there was no connection is lost.

@@ -53,9 +53,9 @@ it.each(QUEUE_KINDS)('%s: what is run at once is not asked for before', async (k
 it.each(QUEUE_KINDS)('%s: what has waited is asked for', async (kind) => {
   const namespace = newNamespace();
   const relays = await start(kind, namespace, new QueryLog(), { workers: { queues: ['idle'] } });
-  const pushed = nextSignal(relays.signals, 'relay.pushed');
   // Its first look pushes again what it finds.
   await marked(relays, await openBull(backends, kind, namespace), namespace);
+  const pushed = nextSignal(relays.signals, 'relay.pushed');
   await emitIn(relays, Happened, {});
   await pushed;
   await pause(FRESH_MS);

@@ -11,6 +11,7 @@ import type {
 } from '../bull-backend.js';
 import { place, withSearchPath, type PostgresTarget } from './postgres-target.js';
 import { prepareQueueSchema } from './queue-schema.js';
+import { poolForWorker } from './worker-pool.js';
 
 const CONNECT_LIMIT_MS = 3_000;
 /** Migrations may wait for a lock. */
@@ -30,10 +31,7 @@ export class PostgresBackend implements BullBackend {
   readonly watchIntervalMs = 4_000;
   private readonly config: pg.PoolConfig;
   private readonly pool: pg.Pool;
-  /** All of the pool's that are open, in use or not. */
-  private readonly clients = new Set<pg.PoolClient>();
   private prepared = false;
-  private disconnected = false;
 
   /** BullMQ describes a pool by a type of its own, which node-postgres' overloads don't match. */
   private get connection(): PostgresConnectionOptions {
@@ -55,8 +53,8 @@ export class PostgresBackend implements BullBackend {
       ...this.config,
     });
     this.pool.on('error', () => undefined); // An idle connection was lost; the pool opens another.
-    this.pool.on('connect', (client) => this.keep(client));
-    this.pool.on('remove', (client) => this.clients.delete(client));
+    // One that is lost while in use fails its query; without a listener it would end the process.
+    this.pool.on('connect', (client) => client.on('error', () => undefined));
     // BullMQ adds a listener per queue and worker.
     this.pool.setMaxListeners(0);
     this.description = `PostgreSQL at ${place(this.config)}`;
@@ -86,12 +84,13 @@ export class PostgresBackend implements BullBackend {
     settings: BullWorkerSettings,
   ): ConnectedWorker {
     void this.dropIdle();
+    // What it took is given back when it is closed; what it can't give back, ends by its limit.
+    const { connection, drop } = poolForWorker(this.pool);
     const worker = new bull.Worker<DeliveryJobData, void>(name, process, {
       ...settings,
-      connection: this.connection,
+      connection,
     });
-    // It gives back what it took from the pool when it is closed; what it can't, ends by its limit.
-    return { worker, drop: () => undefined };
+    return { worker, drop };
   }
 
   distrust(): void {
@@ -99,21 +98,8 @@ export class PostgresBackend implements BullBackend {
     void this.dropIdle();
   }
 
-  /**
-   * The pool alone would wait for what is in use: a worker that BullMQ closed before it was ready
-   * takes a connection for LISTEN all the same, and never gives it back.
-   */
   async disconnect(): Promise<void> {
-    this.disconnected = true;
-    this.pool.end().catch(() => undefined);
-    await Promise.all([...this.clients].map((client) => client.end()));
-  }
-
-  private keep(client: pg.PoolClient): void {
-    this.clients.add(client);
-    // One that is lost while in use fails its query; without a listener it would end the process.
-    client.on('error', () => undefined);
-    if (this.disconnected) client.end().catch(() => undefined);
+    await this.pool.end();
   }
 
   /** On a connection of its own: migrations may take longer than a query of the pool. */

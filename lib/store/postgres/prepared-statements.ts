@@ -12,7 +12,7 @@ const OFTEN_MS = 60_000;
 
 /**
  * Names of what a driver's connection has prepared: by all stores, for those of one DataSource share its
- * connections.
+ * connections. It is the connections' state, and goes with them.
  */
 const prepared = new WeakMap<object, Set<string>>();
 
@@ -41,7 +41,8 @@ export class PreparedStatements {
   }
 
   private lost(connection: object, now: number): void {
-    prepared.delete(connection);
+    // Only its own: others may have theirs still.
+    for (const name of this.names.values()) prepared.get(connection)?.delete(name);
     if (now - this.lostAt < OFTEN_MS) this.usable = false;
     this.lostAt = now;
   }
