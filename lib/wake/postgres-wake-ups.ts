@@ -113,8 +113,8 @@ export class PostgresListener implements Listener {
     client.on('notification', () => this.onWake());
     const ended = once(client, 'end');
     try {
-      // One that is ended while it connects tells of nothing but its end. And who listens from now on
-      // hears of a failure before it is awaited below.
+      // One that is ended while it connects tells of nothing but its end. This also hears of a failure
+      // that comes before `ended` is awaited below, and would end the process if nobody did.
       await Promise.race([client.connect(), ended]);
       await client.query(`LISTEN ${pg.escapeIdentifier(this.channel)}`);
       // What was told while there was no connection is lost.
